@@ -1,0 +1,182 @@
+//! Blocks, and how deep they are.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Transfer, WatchVersion};
+
+/// A block's height (EVM: number, Solana: slot).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Height(pub u64);
+
+impl Height {
+    /// The height above.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+
+    /// The height below, none below zero.
+    #[must_use]
+    pub const fn previous(self) -> Option<Self> {
+        match self.0 {
+            0 => None,
+            height => Some(Self(height - 1)),
+        }
+    }
+
+    /// `n` blocks below, at least zero.
+    #[must_use]
+    pub const fn minus(self, n: u64) -> Self {
+        Self(self.0.saturating_sub(n))
+    }
+
+    /// `n` blocks above.
+    #[must_use]
+    pub const fn plus(self, n: u64) -> Self {
+        Self(self.0.saturating_add(n))
+    }
+}
+
+impl fmt::Display for Height {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How many linked blocks stand on a transfer, its own included. Always capped by what is
+/// required (I6), so it never grows without end.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Confirmations(pub u32);
+
+impl Confirmations {
+    /// `min(cursor - height + 1, required)`; none where the block is above the cursor.
+    #[must_use]
+    pub fn count(height: Height, cursor: Height, required: Self) -> Self {
+        let depth = (cursor.0 + 1).saturating_sub(height.0);
+        Self(u32::try_from(depth).map_or(required.0, |depth| depth.min(required.0)))
+    }
+}
+
+impl fmt::Display for Confirmations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A block's hash in its family's usual text (EVM: 0x and lower-case hex, Solana: base58).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BlockHash(Arc<str>);
+
+impl BlockHash {
+    /// From the family's canonical text.
+    #[must_use]
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for BlockHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Milliseconds since 1970-01-01 UTC.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// From whole seconds, as most chains give block times; saturates.
+    #[must_use]
+    pub fn from_seconds(seconds: u64) -> Self {
+        Self(i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000))
+    }
+
+    /// Later by so many milliseconds (earlier when negative); saturates.
+    #[must_use]
+    pub const fn plus_ms(self, ms: i64) -> Self {
+        Self(self.0.saturating_add(ms))
+    }
+}
+
+/// A block's place in its chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Its height.
+    pub height: Height,
+    /// Its hash.
+    pub hash: BlockHash,
+    /// The hash of the block before it.
+    pub parent: BlockHash,
+    /// Its time as the chain means it (Bitcoin: median time past).
+    pub time: Timestamp,
+}
+
+/// How a block's transfers are known to be complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Proof {
+    /// Rebuilt from the block's own commitment (receipts root, merkle root): nothing can be hidden.
+    Commitment,
+    /// Queried by block hash and held against the header's bloom: what the provider said, checked
+    /// for emptiness only.
+    Logs,
+}
+
+/// A block with those of its transfers that hit a watch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Its place in the chain.
+    pub header: Header,
+    /// The transfers that hit a watch, in the order in which they stand in the block.
+    pub transfers: Vec<Transfer>,
+    /// How their completeness is known.
+    pub proof: Proof,
+    /// The version of the watch set that it was decoded with.
+    pub watches: WatchVersion,
+}
+
+/// What a network's providers say of its tip.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heads {
+    /// The newest block.
+    pub latest: Header,
+    /// The newest height that the network calls irreversible, where it is known.
+    pub finalized: Option<Height>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn confirmations_are_counted_over_linked_blocks_and_capped_i6() {
+        let required = Confirmations(3);
+        let cases = [(10, 9, 0), (10, 10, 1), (10, 11, 2), (10, 12, 3), (10, 1_000_000, 3)];
+        for (height, cursor, expected) in cases {
+            assert_eq!(
+                Confirmations::count(Height(height), Height(cursor), required),
+                Confirmations(expected),
+                "height {height}, cursor {cursor}"
+            );
+        }
+        assert_eq!(Confirmations::count(Height(0), Height(u64::MAX - 1), required), required);
+    }
+}

@@ -1,0 +1,134 @@
+//! The contract itself.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use serde::Serialize;
+
+use crate::{Address, Block, BlockHash, Header, Heads, Height, WatchKey, WatchSet};
+
+/// Which block is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum At {
+    /// The one that stands at this height now.
+    Height(Height),
+    /// The one with this hash, wherever it stands.
+    Hash(BlockHash),
+}
+
+/// Why a chain could not answer. None of them moves a cursor.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChainError {
+    /// No provider has the block: it is not made yet, or its branch is gone. Ask again later.
+    #[error("no provider has the block yet")]
+    NotFound,
+    /// No provider gave an answer that could be used. Wait, ask again, and show it.
+    #[error("no provider answers: {0}")]
+    Unavailable(String),
+    /// Providers answered, but none could prove what it said. Wait, ask again, and show it.
+    #[error("no provider proves its answer: {0}")]
+    Unproven(String),
+    /// The network cannot be followed as configured; asking again does not help.
+    #[error("{0}")]
+    Misconfigured(String),
+}
+
+/// Why a text is not an address of a network.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// Not an address of this family at all; says what was expected.
+    #[error("{0}")]
+    Malformed(String),
+    /// The characters are right, the checksum is not: likely a typing error.
+    #[error("the checksum is wrong; check the address for typing errors")]
+    Checksum,
+    /// A private key or seed. It is not repeated, here or anywhere (I12).
+    #[error("this looks like a private key; confirmd never needs one, treat it as exposed")]
+    PrivateKey,
+}
+
+/// One provider as the status shows it. Its URL is never shown (I12).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProviderStatus {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Whether it is asked now; false while it is put aside.
+    pub healthy: bool,
+    /// How long its last answer took, in milliseconds.
+    pub latency_ms: u64,
+    /// How often each kind of fault was seen since the start (`rate_limited`, `stale`, `unproven`,
+    /// `unreachable`, `malformed`, `wrong_chain`).
+    pub faults: BTreeMap<&'static str, u64>,
+    /// The last fault in words, without URL or credentials.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_fault: Option<String>,
+}
+
+/// What a live look at a network's providers found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProbeReport {
+    /// The provider's name.
+    pub provider: String,
+    /// Whether it answered.
+    pub reachable: bool,
+    /// Whether it serves this network (EVM: chain id).
+    pub chain_agrees: bool,
+    /// Its newest height.
+    pub head: Option<Height>,
+    /// How long it took to answer, in milliseconds.
+    pub latency_ms: u64,
+    /// Which methods it has, by name.
+    pub methods: BTreeMap<String, bool>,
+    /// What is wrong, in words; without URL or credentials.
+    pub problem: Option<String>,
+}
+
+/// A network that can be followed. One implementation per family.
+#[async_trait]
+pub trait Chain: Send + Sync + 'static {
+    /// The newest block and the newest irreversible height.
+    async fn heads(&self) -> Result<Heads, ChainError>;
+
+    /// A block's place in the chain, without its transfers.
+    async fn header(&self, at: At) -> Result<Header, ChainError>;
+
+    /// A block with its transfers that hit a watch, proven as far as the network allows.
+    async fn block(&self, at: At, watches: &WatchSet) -> Result<Block, ChainError>;
+
+    /// Blocks `from..=to`, all of them irreversible: each linked to the one before it and proven.
+    /// May stop before `to`; never empty.
+    async fn blocks(
+        &self,
+        from: Height,
+        to: Height,
+        watches: &WatchSet,
+    ) -> Result<Vec<Block>, ChainError>;
+
+    /// Whether a branch that ends in `new` is to be followed instead of one that ends in `old`.
+    /// By height, unless the family knows better (Bitcoin: by work).
+    fn prefers(&self, new: &Header, old: &Header) -> bool {
+        new.height >= old.height
+    }
+
+    /// Reads an address of this network into its canonical text.
+    ///
+    /// # Errors
+    /// When it is none; private keys are refused by name.
+    fn parse_address(&self, text: &str) -> Result<Address, AddressError>;
+
+    /// What decoders look up for an address that [`Self::parse_address`] made.
+    fn watch_key(&self, address: &Address) -> WatchKey;
+
+    /// Returns when a provider hints at a new block. Only a hint, and it may never come: the
+    /// follower polls beside it.
+    async fn woken(&self) {
+        std::future::pending::<()>().await;
+    }
+
+    /// The providers as they are now.
+    fn providers(&self) -> Vec<ProviderStatus>;
+
+    /// Looks at every provider now.
+    async fn probe(&self) -> Vec<ProbeReport>;
+}

@@ -1,0 +1,3 @@
+//! confirmd.
+
+fn main() {}
