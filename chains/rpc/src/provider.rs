@@ -1,0 +1,475 @@
+//! One endpoint: its rate limit, its deadlines, its byte cap, its batches.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use confirmd_chain::ProviderStatus;
+use governor::clock::Clock;
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, StatusCode, Url};
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::classify::{BatchRefusal, classify, refuses_batch};
+use crate::health::Health;
+use crate::message::{ErrorObject, Replies, Reply};
+use crate::redact::Redaction;
+use crate::{Answer, CallError, ConfigError, Fault, Limits, ProviderConfig, Request};
+
+/// One RPC endpoint of a network. Its `Debug` shows its name only (I12).
+pub struct Provider {
+    network: Arc<str>,
+    name: Arc<str>,
+    client: Client,
+    url: Url,
+    limits: Limits,
+    redaction: Redaction,
+    rate: Option<RateLimit>,
+    next_id: AtomicU64,
+    /// Shrinks when the provider refuses batches; 1 means single calls.
+    batch_size: AtomicUsize,
+    latency_us: AtomicU64,
+    trusted: AtomicBool,
+    health: Mutex<Health>,
+}
+
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Provider({}/{})", self.network, self.name)
+    }
+}
+
+impl Provider {
+    pub(crate) fn new(
+        network: Arc<str>,
+        config: &ProviderConfig,
+        limits: Limits,
+        client: Client,
+    ) -> Result<Self, ConfigError> {
+        let url = config.http_url()?;
+        let redaction = Redaction::new([&url].into_iter().chain(config.ws_url()?.as_ref()));
+        let rate = config.requests_per_second;
+        let batch_size = config.batch_size.map_or(limits.batch_size, |n| n.min(limits.batch_size));
+        // A batch larger than what the rate grants at once could never be sent.
+        let burst = rate.and_then(|rate| usize::try_from(rate.get()).ok()).unwrap_or(usize::MAX);
+        Ok(Self {
+            network,
+            name: config.name.as_str().into(),
+            client,
+            url,
+            limits,
+            redaction,
+            rate: rate.map(RateLimit::new),
+            next_id: AtomicU64::new(1),
+            batch_size: AtomicUsize::new(batch_size.get().min(burst)),
+            latency_us: AtomicU64::new(0),
+            trusted: AtomicBool::new(false),
+            health: Mutex::default(),
+        })
+    }
+
+    /// Its name in the configuration.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether [`Self::trust`] was called since the provider last took over from another, or was
+    /// last at fault. Where not, the caller checks that it serves the right network.
+    #[must_use]
+    pub fn is_trusted(&self) -> bool {
+        self.trusted.load(Ordering::Acquire)
+    }
+
+    /// Notes that the provider serves the right network.
+    pub fn trust(&self) {
+        self.trusted.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn distrust(&self) {
+        self.trusted.store(false, Ordering::Release);
+    }
+
+    /// How long its last answers took: a moving average, or zero before the first.
+    #[must_use]
+    pub fn latency(&self) -> Duration {
+        Duration::from_micros(self.latency_us.load(Ordering::Relaxed))
+    }
+
+    /// The provider as the status shows it.
+    #[must_use]
+    pub fn status(&self) -> ProviderStatus {
+        let health = self.health();
+        ProviderStatus {
+            name: self.name.to_string(),
+            healthy: !health.is_aside(Instant::now()),
+            latency_ms: u64::try_from(self.latency().as_millis()).unwrap_or(u64::MAX),
+            faults: health.counts(),
+            last_fault: health.last_fault().map(str::to_owned),
+        }
+    }
+
+    pub(crate) fn health(&self) -> MutexGuard<'_, Health> {
+        // Plain counters: a panic elsewhere cannot leave them half changed.
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records a fault of an attempt that began at `started` and puts the provider aside.
+    pub(crate) fn fault(&self, fault: &Fault, started: Instant) {
+        // What the chain says may quote the provider.
+        let words = self.redaction.clean(&fault.words);
+        let fault = Fault { kind: fault.kind, words, retry_after: fault.retry_after };
+        tracing::warn!(network = %self.network, provider = %self.name, %fault, "put aside");
+        self.distrust();
+        self.health().fault(&fault, started, Instant::now());
+    }
+
+    /// Calls a method: a tuple or slice for positions, a struct or map for names, `()` for none.
+    ///
+    /// # Errors
+    /// See [`CallError`]; [`CallError::remedy`] says what can be done.
+    pub async fn call<P: Serialize + Send>(
+        &self,
+        method: &'static str,
+        params: P,
+    ) -> Result<Answer, CallError> {
+        let request = Request::new(method, &params)?;
+        drop(params);
+        self.send(&request).await
+    }
+
+    /// Makes one call.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn send(&self, request: &Request) -> Result<Answer, CallError> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let mut body = String::new();
+        request.write(id, &mut body);
+        let result = match self.post(NonZeroU32::MIN, body).await {
+            Ok(response) => self.single(request, id, &response),
+            Err(error) => Err(error),
+        };
+        self.count(&result);
+        result
+    }
+
+    /// Makes several calls in as few exchanges as the provider takes, which may be one each. The
+    /// answers stand in the order of the requests.
+    ///
+    /// # Errors
+    /// What concerns the provider and not one call: see [`CallError`]. Answers with missing,
+    /// double or foreign ids are refused as a whole.
+    pub async fn batch(
+        &self,
+        requests: &[Request],
+    ) -> Result<Vec<Result<Answer, CallError>>, CallError> {
+        let mut answers = Vec::with_capacity(requests.len());
+        while answers.len() < requests.len() {
+            let rest = &requests[answers.len()..];
+            let size = self.batch_size.load(Ordering::Relaxed).min(rest.len());
+            if size <= 1 {
+                match self.send(&rest[0]).await {
+                    Err(error) if error.concerns_provider() => return Err(error),
+                    answer => answers.push(answer),
+                }
+                continue;
+            }
+            match self.exchange(&rest[..size]).await? {
+                Batch::Answers(several) => answers.extend(several),
+                Batch::Refused(refusal) => self.shrink_batches(size, refusal),
+            }
+        }
+        Ok(answers)
+    }
+
+    fn shrink_batches(&self, refused: usize, refusal: BatchRefusal) {
+        let size = match refusal {
+            BatchRefusal::Smaller => refused / 2,
+            BatchRefusal::Never => 1,
+        };
+        self.batch_size.fetch_min(size.max(1), Ordering::Relaxed);
+        tracing::info!(network = %self.network, provider = %self.name, size, "smaller batches");
+    }
+
+    /// Sends one batch.
+    async fn exchange(&self, requests: &[Request]) -> Result<Batch, CallError> {
+        let count = u32::try_from(requests.len()).ok().and_then(NonZeroU32::new);
+        let count = count.unwrap_or(NonZeroU32::MIN);
+        let first = self.next_id.fetch_add(u64::from(count.get()), Ordering::Relaxed);
+        let mut body = String::from("[");
+        for (id, request) in (first..).zip(requests) {
+            body.push_str(if id == first { "" } else { "," });
+            request.write(id, &mut body);
+        }
+        body.push(']');
+        let result = match self.post(count, body).await {
+            Ok(response) => self.several(requests, first, &response),
+            Err(CallError::TooMuch(_)) => Ok(Batch::Refused(BatchRefusal::Smaller)),
+            Err(error) => Err(error),
+        };
+        match &result {
+            Ok(Batch::Answers(answers)) => answers.iter().for_each(|answer| self.count(answer)),
+            Ok(Batch::Refused(_)) => self.count_outcome("batch_refused"),
+            Err(error) => self.count_outcome(error.outcome()),
+        }
+        result
+    }
+
+    fn single(&self, request: &Request, id: u64, response: &Response) -> Result<Answer, CallError> {
+        match self.read(response, 1)? {
+            Replies::One(reply) => match reply.outcome {
+                Ok(answer) if reply.id == Some(id) && response.status.is_success() => Ok(answer),
+                Ok(_) if reply.id == Some(id) => Err(self.bad_status(response)),
+                // A server that cannot read the request does not know its id.
+                Err(error) if reply.id.is_none_or(|found| found == id) => {
+                    Err(self.sort(request.method(), &error, response))
+                }
+                _ => Err(CallError::Malformed("the answer is to another call".to_owned())),
+            },
+            Replies::Many(_) => {
+                Err(CallError::Malformed("a list of answers to one call".to_owned()))
+            }
+        }
+    }
+
+    fn several(
+        &self,
+        requests: &[Request],
+        first: u64,
+        response: &Response,
+    ) -> Result<Batch, CallError> {
+        let mut replies = match self.read(response, requests.len())? {
+            Replies::Many(replies) => replies,
+            Replies::One(reply) => vec![reply],
+        };
+        // Refused as a whole: one error instead of as many answers as calls.
+        let refused = replies.len() < requests.len() && replies.len() == 1;
+        if refused && let Some(Reply { outcome: Err(error), .. }) = replies.first() {
+            return match refuses_batch(error) {
+                Some(refusal) => Ok(Batch::Refused(refusal)),
+                None => Err(self.sort("", error, response)),
+            };
+        }
+        if !response.status.is_success() {
+            return Err(self.bad_status(response));
+        }
+        // One call's answer may be fine where all of them together are not.
+        let too_large = |reply: &Reply| {
+            reply.outcome.as_ref().is_err_and(|error| error.message.contains("response too large"))
+        };
+        if replies.iter().any(too_large) {
+            return Ok(Batch::Refused(BatchRefusal::Smaller));
+        }
+        replies.sort_by_key(|reply| reply.id);
+        let expected = (first..).take(requests.len()).map(Some);
+        if !replies.iter().map(|reply| reply.id).eq(expected) {
+            let words = "a batch with missing, double or foreign ids".to_owned();
+            return Err(CallError::Malformed(words));
+        }
+        let answers = requests.iter().zip(replies).map(|(request, reply)| {
+            reply.outcome.map_err(|error| self.sort(request.method(), &error, response))
+        });
+        Ok(Batch::Answers(answers.collect()))
+    }
+
+    /// Reads the body, or says what its status means where it is no JSON-RPC.
+    fn read(&self, response: &Response, max: usize) -> Result<Replies, CallError> {
+        match response.status {
+            StatusCode::TOO_MANY_REQUESTS => {
+                let words = self.redaction.clean(&String::from_utf8_lossy(&response.body));
+                Err(CallError::RateLimited { words, retry_after: response.retry_after })
+            }
+            StatusCode::PAYLOAD_TOO_LARGE => Err(CallError::TooMuch(self.status_words(response))),
+            status => Replies::read(&response.body, max).map_err(|words| match status {
+                status if status.is_success() => CallError::Malformed(self.redaction.clean(&words)),
+                _ => self.bad_status(response),
+            }),
+        }
+    }
+
+    fn sort(&self, method: &str, error: &ErrorObject, response: &Response) -> CallError {
+        match classify(method, error, &self.redaction) {
+            CallError::RateLimited { words, retry_after } => {
+                let retry_after = response.retry_after.or(retry_after);
+                let retry_after = retry_after.map(|time| time.min(self.limits.max_retry_after));
+                CallError::RateLimited { words, retry_after }
+            }
+            // Our request is fine elsewhere; it is the credentials that are not.
+            CallError::Invalid(_) | CallError::Refused(_)
+                if matches!(response.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) =>
+            {
+                self.bad_status(response)
+            }
+            other => other,
+        }
+    }
+
+    fn bad_status(&self, response: &Response) -> CallError {
+        CallError::Unreachable(self.status_words(response))
+    }
+
+    fn status_words(&self, response: &Response) -> String {
+        let body = String::from_utf8_lossy(&response.body);
+        format!("HTTP {}: {}", response.status.as_u16(), self.redaction.clean(&body))
+    }
+
+    /// Waits for the rate limit to grant `calls`, then posts a body and reads the whole answer.
+    async fn post(&self, calls: NonZeroU32, body: String) -> Result<Response, CallError> {
+        if let Some(rate) = &self.rate {
+            rate.granted(calls).await;
+        }
+        let started = Instant::now();
+        let exchange = tokio::time::timeout(self.limits.total, self.exchange_bodies(body)).await;
+        let took = started.elapsed();
+        metrics::histogram!(
+            "confirmd_provider_request_duration_seconds",
+            "network" => Arc::clone(&self.network),
+            "provider" => Arc::clone(&self.name),
+        )
+        .record(took.as_secs_f64());
+        let response = exchange.unwrap_or_else(|_| {
+            Err(CallError::Unreachable(format!("no whole answer within {:?}", self.limits.total)))
+        })?;
+        self.note_latency(took);
+        Ok(response)
+    }
+
+    async fn exchange_bodies(&self, body: String) -> Result<Response, CallError> {
+        let unreachable = |error: reqwest::Error| {
+            CallError::Unreachable(self.redaction.clean(&chain_of_words(&error.without_url())))
+        };
+        let request = self.client.post(self.url.clone());
+        let request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let mut response = request.body(body).send().await.map_err(unreachable)?;
+        let max = self.limits.max_answer_bytes;
+        let too_much = || CallError::TooMuch(format!("an answer of more than {max} bytes"));
+        let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
+        if announced.is_some_and(|announced| announced > max) {
+            return Err(too_much());
+        }
+        let mut body = Vec::with_capacity(announced.unwrap_or(0));
+        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+            if body.len() + chunk.len() > max {
+                return Err(too_much());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Response {
+            status: response.status(),
+            retry_after: retry_after(response.headers())
+                .map(|time| time.min(self.limits.max_retry_after)),
+            body: body.into(),
+        })
+    }
+
+    fn note_latency(&self, took: Duration) {
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let average = |old: u64| match old {
+            0 => took,
+            old => old - old / 8 + took / 8,
+        };
+        let store = |old| Some(average(old));
+        // The closure always gives a value, so the update cannot fail.
+        let _ = self.latency_us.fetch_update(Ordering::Relaxed, Ordering::Relaxed, store);
+    }
+
+    fn count(&self, result: &Result<Answer, CallError>) {
+        self.count_outcome(result.as_ref().map_or_else(CallError::outcome, |_| "ok"));
+    }
+
+    fn count_outcome(&self, outcome: &'static str) {
+        metrics::counter!(
+            "confirmd_provider_requests_total",
+            "network" => Arc::clone(&self.network),
+            "provider" => Arc::clone(&self.name),
+            "outcome" => outcome,
+        )
+        .increment(1);
+    }
+}
+
+/// What became of one batch.
+enum Batch {
+    Answers(Vec<Result<Answer, CallError>>),
+    /// The provider does not take it like this.
+    Refused(BatchRefusal),
+}
+
+/// An HTTP answer, read to its end.
+struct Response {
+    status: StatusCode,
+    retry_after: Option<Duration>,
+    body: Bytes,
+}
+
+/// `Retry-After` in seconds or as a date (RFC 9110, 10.2.3). A date is held against the answer's
+/// own `Date`, so that no clock of ours has to agree with the provider's.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let date = |text: &str| -> Option<SystemTime> { httpdate::parse_http_date(text).ok() };
+    match text.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => {
+            let now = headers.get(DATE)?.to_str().ok().and_then(date)?;
+            Some(date(text)?.duration_since(now).unwrap_or_default())
+        }
+    }
+}
+
+/// An error with all its causes: reqwest's own text alone says only that something failed.
+pub(crate) fn chain_of_words(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !words.contains(&more) {
+            words += ": ";
+            words += &more;
+        }
+        cause = error.source();
+    }
+    words
+}
+
+/// A provider's rate, on tokio's clock, so that tests can turn it.
+struct RateLimit {
+    limiter: RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Nanos>>,
+    clock: TokioClock,
+    burst: NonZeroU32,
+}
+
+#[derive(Clone)]
+struct TokioClock(Instant);
+
+impl Clock for TokioClock {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        self.0.elapsed().into()
+    }
+}
+
+impl RateLimit {
+    fn new(per_second: NonZeroU32) -> Self {
+        let clock = TokioClock(Instant::now());
+        let limiter = RateLimiter::direct_with_clock(Quota::per_second(per_second), clock.clone());
+        Self { limiter, clock, burst: per_second }
+    }
+
+    /// Waits until so many calls are granted; more than the burst count as the burst.
+    async fn granted(&self, calls: NonZeroU32) {
+        let calls = calls.min(self.burst);
+        while let Ok(Err(until)) = self.limiter.check_n(calls) {
+            tokio::time::sleep(until.wait_time_from(self.clock.now())).await;
+        }
+    }
+}
