@@ -13,7 +13,11 @@ use nix::sys::signal::Signal;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use crate::{Error, Result, npm, process::Server, rpc::JsonRpc};
+use crate::{
+    Error, Result, npm,
+    process::{Server, on_blocking_thread},
+    rpc::JsonRpc,
+};
 
 /// The pinned version.
 pub const VERSION: &str = "1.7.1";
@@ -134,7 +138,7 @@ impl Anvil {
         if let Some(seconds) = options.genesis_timestamp {
             command.args(["--timestamp", &seconds.to_string()]);
         }
-        let mut server = Server::start("anvil", &mut command)?;
+        let mut server = Server::start("anvil", &mut command, Signal::SIGKILL)?;
         let port = loop {
             let line = server.line(READY_WITHIN).await?;
             if let Some(address) = line.strip_prefix("Listening on 127.0.0.1:") {
@@ -344,13 +348,4 @@ pub fn binary() -> Result<PathBuf> {
     let package = format!("@foundry-rs/anvil-{system}-{machine}");
     let modules = npm::install(&[&format!("{package}@{VERSION}")])?;
     Ok(modules.join(package).join("bin/anvil"))
-}
-
-/// Installing takes seconds, in which other tasks should go on.
-pub(crate) async fn on_blocking_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|error| Err(Error::unexpected("installing", &error)))
 }

@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 
 use crate::{
     Error, Result,
-    anvil::{Anvil, Transaction, on_blocking_thread},
-    npm, solidity,
+    anvil::{Anvil, Transaction},
+    npm,
+    process::on_blocking_thread,
+    solidity,
 };
 
 const CONTRACTS: &str = "@openzeppelin/contracts@4.9.6";
@@ -144,6 +146,15 @@ pub async fn pay_through_contract(anvil: &Anvil, to: Address, wei: U256) -> Resu
     let contract = anvil.deploy(from, code).await?;
     let data = call_data("forward(address)", &(to,));
     anvil.send(&Transaction { from, to: Some(contract), value: wei, data }).await
+}
+
+/// Installs the published token and compiles ours, so that no test waits for that.
+///
+/// # Errors
+/// What stands in the way.
+pub fn install() -> Result<()> {
+    published_bytecode()?;
+    solidity::compile(TEST_CONTRACTS, "TestToken").map(drop)
 }
 
 fn published_bytecode() -> Result<Bytes> {

@@ -5,19 +5,36 @@
 //! | --- | --- |
 //! | [`anvil`] | an EVM node, with the calls that tests need (mine, reorg, drop, …) |
 //! | [`erc20`] | tokens on it: OpenZeppelin's published one, and ones that misbehave |
+//! | [`postgres`] | a private PostgreSQL, and databases on it |
+//! | [`receiver`] | a webhook receiver with the stock Standard Webhooks verifier |
 //! | [`rpc`] | plain JSON-RPC, so that a test does not trust the client that it tests |
-//! | [`npm`], [`solidity`] | packages of the npm registry, Solidity's compiler among them |
+//! | [`npm`], [`solidity`], [`apt`] | packages, Solidity's compiler among them |
 //! | [`cache`] | where all of that is kept, by version |
 //! | [`process`] | child processes that never outlive us |
 
 pub mod anvil;
+pub mod apt;
 pub mod cache;
 pub mod erc20;
 pub mod error;
 pub mod npm;
+pub mod postgres;
 pub mod process;
 pub mod progress;
+pub mod receiver;
 pub mod rpc;
 pub mod solidity;
 
 pub use error::{Error, Result};
+
+/// Installs everything at once, so that no test and no demo waits for it later.
+///
+/// # Errors
+/// What stands in the way; [`Error::Missing`] says what to install by hand.
+pub fn install_all() -> Result<()> {
+    anvil::binary()?;
+    erc20::install()?;
+    receiver::install()?;
+    postgres::programs()?;
+    Ok(())
+}

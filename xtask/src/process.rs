@@ -54,17 +54,19 @@ pub struct Server {
     name: String,
     child: Child,
     watchdog: Child,
+    last_signal: Signal,
     output: TempDir,
     /// Bytes of stdout that [`Server::line`] has given out.
     read: u64,
 }
 
 impl Server {
-    /// Starts `command`.
+    /// Starts `command`. In the end it is sent `last_signal`, which must end it: SIGKILL, unless
+    /// the program has something to clear away.
     ///
     /// # Errors
     /// [`Error::Io`] where it, or the shell that watches over it, does not start.
-    pub fn start(name: &str, command: &mut Command) -> Result<Self> {
+    pub fn start(name: &str, command: &mut Command, last_signal: Signal) -> Result<Self> {
         let output = TempDir::with_prefix("confirmd-").map_err(Error::io("a temporary folder"))?;
         let file = |name| {
             let path = output.path().join(name);
@@ -76,8 +78,10 @@ impl Server {
             .stderr(file("stderr")?)
             .spawn()
             .map_err(Error::io(format!("start {name}")))?;
-        match watch_over(child.id()) {
-            Ok(watchdog) => Ok(Self { name: name.to_owned(), child, watchdog, output, read: 0 }),
+        match watch_over(child.id(), last_signal, output.path()) {
+            Ok(watchdog) => {
+                Ok(Self { name: name.to_owned(), child, watchdog, last_signal, output, read: 0 })
+            }
             Err(error) => {
                 end(&mut child);
                 Err(error)
@@ -200,15 +204,22 @@ impl Drop for Server {
     fn drop(&mut self) {
         // The watchdog first: once the child is reaped, its id may be another process's.
         end(&mut self.watchdog);
-        end(&mut self.child);
+        if self.signal(self.last_signal).and_then(|()| self.signal(Signal::SIGCONT)).is_ok() {
+            let _ = self.child.wait();
+        } else {
+            end(&mut self.child);
+        }
     }
 }
 
-/// A shell that kills `pid` when our end of its stdin closes, which the system does for us
-/// whatever ends us.
-fn watch_over(pid: u32) -> Result<Child> {
+/// A shell that signals `pid` and removes its output when our end of its stdin closes, which the
+/// system does for us whatever ends us.
+fn watch_over(pid: u32, signal: Signal, output: &Path) -> Result<Child> {
+    const SCRIPT: &str = r#"read -r _; kill "-$1" "$2"; kill -CONT "$2"; rm -rf "$3""#;
+    let (signal, pid) = ((signal as i32).to_string(), pid.to_string());
     Command::new("sh")
-        .args(["-c", &format!("read -r _; kill -9 {pid}")])
+        .args(["-c", SCRIPT, "watchdog", &signal, &pid])
+        .arg(output)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -237,6 +248,15 @@ fn tail(text: &str) -> &str {
         start += 1;
     }
     &text[start..]
+}
+
+/// Installing and the like take seconds, in which other tasks should go on.
+pub(crate) async fn on_blocking_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(Error::unexpected("the blocking task", &error)))
 }
 
 /// The program `name` in `PATH`.

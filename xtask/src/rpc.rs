@@ -36,14 +36,7 @@ impl JsonRpc {
     /// # Errors
     /// [`Error::Http`] where TLS cannot be set up.
     pub fn new(url: impl Into<String>) -> Result<Self> {
-        // Refused only where the process has installed one already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
-            .timeout(Duration::from_secs(30))
-            .no_proxy()
-            .build()
-            .map_err(|source| Error::Http { method: "client".into(), source })?;
-        Ok(Self { url: url.into(), http })
+        Ok(Self { url: url.into(), http: http_client()? })
     }
 
     /// The node's address.
@@ -72,4 +65,18 @@ impl JsonRpc {
                 .map_err(|error| Error::unexpected(format!("the result of {method}"), &error)),
         }
     }
+}
+
+/// An HTTP client for servers on this machine.
+///
+/// # Errors
+/// [`Error::Http`] where TLS cannot be set up.
+pub fn http_client() -> Result<reqwest::Client> {
+    // Refused only where the process has installed one already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .timeout(Duration::from_secs(30))
+        .no_proxy()
+        .build()
+        .map_err(|source| Error::Http { method: "http client".into(), source })
 }
