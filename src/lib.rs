@@ -1,1 +1,3 @@
-//! confirmd.
+//! confirmd watches blockchains for payments and reports every change by a signed webhook.
+
+pub mod settlement;

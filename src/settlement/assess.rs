@@ -1,0 +1,242 @@
+//! What the facts amount to now.
+
+use std::collections::BTreeMap;
+
+use confirmd_chain::{Amount, Confirmations, Height};
+
+use super::intent::{
+    AmountPolicy, Closed, Credit, Intent, NetworkId, OrphanReason, Place, Rank, Role, Status,
+};
+
+/// What an intent and its transfers amount to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assessment {
+    /// Where the intent stands.
+    pub status: Status,
+    /// How far the money goes, whatever the clock says.
+    pub rank: Rank,
+    /// The rail that settles it, or that got furthest.
+    pub rail: usize,
+    /// What pays each rail.
+    pub received: Vec<Amount>,
+    /// Each transfer's part, in the order of the transfers.
+    pub roles: Vec<Role>,
+    /// The transfer that made the amount complete, by its place in the list.
+    pub completed_by: Option<usize>,
+    /// The height at which the completing transfer is deep enough.
+    pub confirmed_height: Option<Height>,
+    /// How deep the payment is, capped by what its rail requires (I6).
+    pub confirmations: Confirmations,
+}
+
+/// How far one rail got.
+#[derive(Default)]
+struct Tally {
+    /// Transfers that pay it, in chain order.
+    pays: Vec<usize>,
+    received: Amount,
+    /// The transfer that made it complete.
+    completed_by: Option<usize>,
+    /// Transfers that made a total which an exact rail does not take.
+    wrong: Vec<usize>,
+    /// Transfers after an exact rail was complete.
+    surplus: Vec<usize>,
+}
+
+/// Judges the transfers that stand at or below their network's cursor.
+///
+/// The intent's own memory is used for two things only: commands (`closed`), and that a
+/// confirmation, once reached, is not lost when a threshold is raised.
+#[must_use]
+pub fn assess(
+    intent: &Intent,
+    credits: &[Credit],
+    cursors: &BTreeMap<NetworkId, Height>,
+) -> Assessment {
+    let mut roles = vec![Role::Gone; credits.len()];
+    let mut candidates = vec![Vec::new(); intent.rails.len()];
+    for (index, credit, _) in in_chain_order(credits, cursors) {
+        roles[index] = match (intent.state.closed, intent.rail_for(credit)) {
+            (_, None) => Role::Orphan(OrphanReason::WrongAsset),
+            (Some(Closed::Cancelled(_)), _) => Role::Orphan(OrphanReason::Cancelled),
+            _ if credit.credit_time > intent.expires_at => Role::Orphan(OrphanReason::Late),
+            (_, Some(rail)) => {
+                candidates[rail].push(index);
+                Role::Pays(rail)
+            }
+        };
+    }
+    let tallies: Vec<Tally> = std::iter::zip(&intent.rails, candidates)
+        .map(|(rail, candidates)| match rail.policy {
+            AmountPolicy::AtLeast => {
+                tally_at_least(intent.tolerance.needed(rail.amount), candidates, credits)
+            }
+            AmountPolicy::Exact => tally_exact(rail.amount, candidates, credits),
+        })
+        .collect();
+    for tally in &tallies {
+        mark(&mut roles, &tally.wrong, OrphanReason::WrongAmount);
+        mark(&mut roles, &tally.surplus, OrphanReason::Surplus);
+    }
+    conclude(intent, credits, cursors, tallies, roles)
+}
+
+/// The transfers on the chain so far, as a scan meets them.
+fn in_chain_order<'a>(
+    credits: &'a [Credit],
+    cursors: &BTreeMap<NetworkId, Height>,
+) -> Vec<(usize, &'a Credit, &'a Place)> {
+    let standing = |credit: &'a Credit| {
+        let place = credit.place.as_ref()?;
+        let cursor = cursors.get(&credit.network)?;
+        (place.height <= *cursor).then_some(place)
+    };
+    let mut ordered: Vec<_> = credits
+        .iter()
+        .enumerate()
+        .filter_map(|(index, credit)| Some((index, credit, standing(credit)?)))
+        .collect();
+    ordered.sort_by_key(|(_, credit, place)| (&credit.network, place.height, place.position));
+    ordered
+}
+
+fn tally_at_least(needed: Amount, candidates: Vec<usize>, credits: &[Credit]) -> Tally {
+    let mut tally = Tally::default();
+    for index in candidates {
+        tally.received = tally.received.saturating_add(credits[index].amount);
+        if tally.completed_by.is_none() && tally.received >= needed {
+            tally.completed_by = Some(index);
+        }
+        tally.pays.push(index);
+    }
+    tally
+}
+
+/// An exact rail is complete when a run of transfers makes its amount. A run that makes more can
+/// never be right again: it is set aside, and the next transfer starts anew.
+fn tally_exact(amount: Amount, candidates: Vec<usize>, credits: &[Credit]) -> Tally {
+    let mut tally = Tally::default();
+    for index in candidates {
+        if tally.completed_by.is_some() {
+            tally.surplus.push(index);
+            continue;
+        }
+        tally.pays.push(index);
+        tally.received = tally.received.saturating_add(credits[index].amount);
+        if tally.received == amount {
+            tally.completed_by = Some(index);
+        } else if tally.received > amount {
+            tally.wrong.append(&mut tally.pays);
+            tally.received = Amount::ZERO;
+        }
+    }
+    tally
+}
+
+fn mark(roles: &mut [Role], transfers: &[usize], reason: OrphanReason) {
+    for &index in transfers {
+        roles[index] = Role::Orphan(reason);
+    }
+}
+
+fn conclude(
+    intent: &Intent,
+    credits: &[Credit],
+    cursors: &BTreeMap<NetworkId, Height>,
+    mut tallies: Vec<Tally>,
+    mut roles: Vec<Role>,
+) -> Assessment {
+    let settled = settling_rail(intent, credits, &tallies);
+    let rail = settled.map_or_else(|| furthest_rail(intent, &tallies), |(rail, _)| rail);
+    let height_of = |index: usize| credits[index].place.as_ref().map(|place| place.height);
+    let required = intent.rails[rail].required;
+    let cursor = cursors.get(&intent.rails[rail].network).copied().unwrap_or(Height(0));
+    let depth = |height| Confirmations::count(height, cursor, required);
+
+    let completed_by = settled.map(|(_, transfer)| transfer);
+    let completed = completed_by.and_then(height_of);
+    let confirmed_height = completed.map(|height| {
+        let remembered = intent.state.confirmed.as_ref().map(|confirmed| confirmed.height);
+        remembered.unwrap_or_else(|| deep_at(height, required))
+    });
+    let (rank, confirmations) = match (completed, confirmed_height) {
+        (Some(_), Some(deep)) if cursor >= deep => (Rank::Confirmed, required),
+        (Some(height), _) => (Rank::Detected, depth(height)),
+        (None, _) => match tallies[rail].pays.iter().filter_map(|&i| height_of(i)).max() {
+            Some(newest) => (Rank::Partial, depth(newest)),
+            None => (Rank::Nothing, Confirmations(0)),
+        },
+    };
+    if settled.is_some() {
+        for (_, tally) in tallies.iter().enumerate().filter(|(other, _)| *other != rail) {
+            mark(&mut roles, &tally.pays, OrphanReason::OtherRail);
+        }
+    } else if matches!(intent.state.closed, Some(Closed::Expired(_))) {
+        tallies.iter().for_each(|tally| mark(&mut roles, &tally.pays, OrphanReason::Underpaid));
+    }
+    if let (Rank::Confirmed, Some(deep)) = (rank, confirmed_height) {
+        let tally = &mut tallies[rail];
+        let (counted, surplus): (Vec<usize>, Vec<usize>) =
+            tally.pays.iter().partition(|&&index| height_of(index) <= Some(deep));
+        mark(&mut roles, &surplus, OrphanReason::Surplus);
+        tally.received = counted.iter().map(|&index| credits[index].amount).sum();
+    }
+    Assessment {
+        status: status(rank, intent.state.closed),
+        rank,
+        rail,
+        received: tallies.iter().map(|tally| tally.received).collect(),
+        roles,
+        completed_by,
+        confirmed_height,
+        confirmations,
+    }
+}
+
+/// The height of the cursor at which a transfer at `height` has the required depth.
+pub(super) fn deep_at(height: Height, required: Confirmations) -> Height {
+    height.plus(u64::from(required.0.saturating_sub(1)))
+}
+
+fn status(rank: Rank, closed: Option<Closed>) -> Status {
+    match (rank, closed) {
+        (Rank::Confirmed, _) => Status::Confirmed,
+        (Rank::Detected, _) => Status::Confirming,
+        (_, Some(Closed::Expired(_))) => Status::Expired,
+        (_, Some(Closed::Cancelled(_))) => Status::Cancelled,
+        (Rank::Partial, None) => Status::Partial,
+        (Rank::Nothing, None) => Status::Pending,
+    }
+}
+
+/// The rail that settles the intent, and its completing transfer: the one that confirmed it, else
+/// the first to be complete. Several networks have no common order but time.
+fn settling_rail(intent: &Intent, credits: &[Credit], tallies: &[Tally]) -> Option<(usize, usize)> {
+    let complete = |rail: usize| tallies[rail].completed_by.map(|transfer| (rail, transfer));
+    if let Some(confirmed) = &intent.state.confirmed
+        && let Some(settled) = complete(confirmed.rail)
+    {
+        return Some(settled);
+    }
+    (0..tallies.len())
+        .filter_map(complete)
+        .min_by_key(|&(rail, transfer)| (credits[transfer].credit_time, rail))
+}
+
+/// The rail of which the greatest share was paid; the first of equals.
+fn furthest_rail(intent: &Intent, tallies: &[Tally]) -> usize {
+    let mut best = 0;
+    for rail in 1..tallies.len() {
+        // received / amount, compared without dividing.
+        let share = |of: usize, by: usize| {
+            tallies[of]
+                .received
+                .base_units()
+                .widening_mul::<256, 4, 512, 8>(intent.rails[by].amount.base_units())
+        };
+        if share(rail, best) > share(best, rail) {
+            best = rail;
+        }
+    }
+    best
+}

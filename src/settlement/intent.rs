@@ -1,0 +1,462 @@
+//! Intents, their rails, and the transfers given to them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use confirmd_chain::{
+    Address, Amount, Asset, BlockHash, Confirmations, Height, Timestamp, TransferId,
+};
+use serde::{Deserialize, Serialize};
+
+use super::event::EventId;
+
+/// A network's id in the registry (`bsc`).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NetworkId(Arc<str>);
+
+impl NetworkId {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for NetworkId {
+    fn from(id: &str) -> Self {
+        Self(id.into())
+    }
+}
+
+impl fmt::Display for NetworkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// By what an intent is known: the backend's id, unique in its account.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IntentKey {
+    /// The account.
+    pub account: String,
+    /// The backend's own id, 1 to 128 characters of `A-Za-z0-9._:-`.
+    pub id: String,
+}
+
+/// `account/id`. Neither part can hold a slash.
+impl fmt::Display for IntentKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.account, self.id)
+    }
+}
+
+/// Where an intent stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Nothing arrived.
+    Pending,
+    /// Something arrived, not enough.
+    Partial,
+    /// Enough arrived, not deep enough.
+    Confirming,
+    /// Enough arrived and is deep enough.
+    Confirmed,
+    /// Nothing sufficient arrived in time.
+    Expired,
+    /// Cancelled before anything was seen.
+    Cancelled,
+}
+
+impl Status {
+    /// Every status.
+    pub const ALL: [Self; 6] = [
+        Self::Pending,
+        Self::Partial,
+        Self::Confirming,
+        Self::Confirmed,
+        Self::Expired,
+        Self::Cancelled,
+    ];
+
+    /// As in the API and the tables.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Partial => "partial",
+            Self::Confirming => "confirming",
+            Self::Confirmed => "confirmed",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether the intent still waits for money or for depth.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Pending | Self::Partial | Self::Confirming)
+    }
+}
+
+impl FromStr for Status {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text).ok_or(())
+    }
+}
+
+/// Which totals settle a rail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AmountPolicy {
+    /// The amount, less the tolerance, or more.
+    #[default]
+    AtLeast,
+    /// The amount and no other.
+    Exact,
+}
+
+/// The share of an amount that may be missing, in billionths: `0` to `0.1`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tolerance(u32);
+
+/// The text is not a tolerance.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a share from \"0\" to \"0.1\" with at most 9 decimals")]
+pub struct ToleranceError;
+
+impl Tolerance {
+    const WHOLE: u64 = 1_000_000_000;
+    const MAX: u64 = Self::WHOLE / 10;
+
+    /// What must arrive of `amount`: all but `floor(amount × tolerance)`.
+    #[must_use]
+    pub fn needed(self, amount: Amount) -> Amount {
+        amount.saturating_sub(amount.share(u64::from(self.0), Self::WHOLE))
+    }
+}
+
+impl FromStr for Tolerance {
+    type Err = ToleranceError;
+
+    fn from_str(text: &str) -> Result<Self, ToleranceError> {
+        let share = Amount::parse_decimal(text, 9).map_err(|_| ToleranceError)?;
+        if share > Amount::from(Self::MAX) {
+            return Err(ToleranceError);
+        }
+        u32::try_from(share.base_units()).map(Self).map_err(|_| ToleranceError)
+    }
+}
+
+/// As the decimal string it was read from.
+impl fmt::Display for Tolerance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&Amount::from(u64::from(self.0)).to_decimal(9))
+    }
+}
+
+/// One way to pay an intent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rail {
+    /// `r1`, `r2`, … in the order of the request.
+    pub rail_id: String,
+    /// The network.
+    pub network: NetworkId,
+    /// The network's CAIP-2 id.
+    pub caip2: String,
+    /// The EVM chain id.
+    pub chain_id: Option<u64>,
+    /// The asset.
+    pub asset: Asset,
+    /// The asset's CAIP-19 id.
+    pub caip19: String,
+    /// The asset's symbol.
+    pub symbol: String,
+    /// The asset's digits behind the point.
+    pub decimals: u8,
+    /// What is to be paid.
+    pub amount: Amount,
+    /// Where to.
+    pub address: Address,
+    /// Which totals settle it.
+    pub policy: AmountPolicy,
+    /// How deep it must be, floor and wish considered.
+    pub required: Confirmations,
+}
+
+/// One expected payment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Intent {
+    /// Its identity.
+    pub key: IntentKey,
+    /// The ways to pay it: 1 to 16.
+    pub rails: Vec<Rail>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// Until when a payment is in time.
+    pub expires_at: Timestamp,
+    /// The share that may be missing.
+    pub tolerance: Tolerance,
+    /// The backend's wish, clamped to the floor.
+    pub confirmations: Option<Confirmations>,
+    /// Where its events go.
+    pub endpoints: Vec<String>,
+    /// Whether somebody wants an event for every further confirmation.
+    pub wants_progress: bool,
+    /// The backend's own data, returned as given.
+    pub metadata: serde_json::Value,
+    /// What a dialect's body needs and the chain cannot know.
+    pub dialect_data: serde_json::Value,
+    /// What came of it.
+    pub state: State,
+}
+
+impl Intent {
+    /// The rail that a credit of this asset to this address on this network pays.
+    #[must_use]
+    pub fn rail_for(&self, credit: &Credit) -> Option<usize> {
+        self.rails.iter().position(|rail| {
+            rail.network == credit.network
+                && rail.asset == credit.asset
+                && rail.address == credit.to
+        })
+    }
+
+    /// How deep any credit on this network must be before it is called final.
+    #[must_use]
+    pub fn required_on(&self, network: &NetworkId) -> Confirmations {
+        let on_network = self.rails.iter().filter(|rail| rail.network == *network);
+        on_network.map(|rail| rail.required).max().unwrap_or(Confirmations(1))
+    }
+}
+
+/// What is remembered of an intent between two steps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// Where it stands.
+    pub status: Status,
+    /// The sequence number of its newest event.
+    pub sequence: u32,
+    /// How it was confirmed; kept until a reorg reaches below it.
+    pub confirmed: Option<Confirmed>,
+    /// Why no more money is expected.
+    pub closed: Option<Closed>,
+    /// What was reported and not retracted, oldest first.
+    pub reported: Vec<Milestone>,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+impl State {
+    /// A new intent's.
+    #[must_use]
+    pub const fn new(now: Timestamp) -> Self {
+        Self {
+            status: Status::Pending,
+            sequence: 0,
+            confirmed: None,
+            closed: None,
+            reported: Vec::new(),
+            updated_at: now,
+        }
+    }
+}
+
+/// How an intent was confirmed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmed {
+    /// By which rail.
+    pub rail: usize,
+    /// At which height of the rail's network it became deep enough.
+    pub height: Height,
+    /// The time of that block.
+    pub at: Timestamp,
+}
+
+/// Why no more money is expected, and since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Closed {
+    /// Its time ran out.
+    Expired(Timestamp),
+    /// The backend cancelled it.
+    Cancelled(Timestamp),
+}
+
+/// How far a reported milestone goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rank {
+    /// Nothing.
+    Nothing,
+    /// Something arrived.
+    Partial,
+    /// Enough arrived.
+    Detected,
+    /// Enough arrived and is deep enough.
+    Confirmed,
+}
+
+/// An event that told of progress, and what it rested on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Milestone {
+    /// The event's id.
+    pub event: EventId,
+    /// What it told.
+    pub rank: Rank,
+    /// The rail it told of.
+    pub rail: usize,
+    /// What had arrived: each transfer's `transaction#index` and its amount.
+    pub transfers: BTreeMap<String, Amount>,
+}
+
+/// Where a transfer stands on the surviving chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The block's height.
+    pub height: Height,
+    /// The block's hash.
+    pub hash: BlockHash,
+    /// The block's time.
+    pub time: Timestamp,
+    /// Its order in the block, among the transfers that were kept.
+    pub position: u32,
+}
+
+/// A transfer that was given to an intent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Credit {
+    /// Its network.
+    pub network: NetworkId,
+    /// Its identity there.
+    pub id: TransferId,
+    /// What moved.
+    pub asset: Asset,
+    /// The asset's symbol, for people.
+    pub symbol: String,
+    /// The asset's digits behind the point.
+    pub decimals: u8,
+    /// Who sent it.
+    pub from: Option<Address>,
+    /// Who received it.
+    pub to: Address,
+    /// How much arrived.
+    pub amount: Amount,
+    /// Where it stands; nowhere once a reorg took it.
+    pub place: Option<Place>,
+    /// The earlier of block time and first sight, kept across reorgs.
+    pub credit_time: Timestamp,
+    /// What it is to the intent.
+    pub role: Role,
+    /// What was reported of it as an orphan.
+    pub orphan: OrphanState,
+}
+
+impl Credit {
+    /// `transaction#index`: unique on its network.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}#{}", self.id.transaction, self.id.index)
+    }
+}
+
+/// What a transfer is to the intent that it was given to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It pays a rail, by its place in the intent's list.
+    Pays(usize),
+    /// It came to the intent's address and settles nothing.
+    Orphan(OrphanReason),
+    /// A reorg took it.
+    Gone,
+}
+
+/// Why a transfer settles nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OrphanReason {
+    /// It came after the expiry.
+    Late,
+    /// The intent was already confirmed.
+    Surplus,
+    /// Another rail settled the intent.
+    OtherRail,
+    /// A part of an amount that never was completed in time.
+    Underpaid,
+    /// The intent was cancelled.
+    Cancelled,
+    /// No rail of the intent takes this asset.
+    WrongAsset,
+    /// The rail takes one exact amount, and this made another.
+    WrongAmount,
+    /// Several intents could have meant it.
+    Ambiguous,
+}
+
+impl OrphanReason {
+    /// As in the API and the tables.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Late => "late",
+            Self::Surplus => "surplus",
+            Self::OtherRail => "other_rail",
+            Self::Underpaid => "underpaid",
+            Self::Cancelled => "cancelled",
+            Self::WrongAsset => "wrong_asset",
+            Self::WrongAmount => "wrong_amount",
+            Self::Ambiguous => "ambiguous",
+        }
+    }
+}
+
+/// What was reported of a transfer as an orphan.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrphanState {
+    /// The sequence number of the orphan's newest event.
+    pub sequence: u32,
+    /// The event that stands, if one does.
+    pub reported: Option<ReportedOrphan>,
+}
+
+/// An `orphan.received` that was not taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportedOrphan {
+    /// The event's id.
+    pub event: EventId,
+    /// The reason that it gave.
+    pub reason: OrphanReason,
+    /// The amount that it gave.
+    pub amount: Amount,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tolerance_is_read_exactly_and_bounded() {
+        for text in ["0", "0.1", "0.001", "0.000000001"] {
+            assert_eq!(text.parse::<Tolerance>().expect("valid").to_string(), text);
+        }
+        for wrong in ["0.11", "-0.1", "1", "", "0.0000000001", "1e-3", "abc"] {
+            assert_eq!(wrong.parse::<Tolerance>(), Err(ToleranceError), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_needed_is_the_amount_less_the_floor_of_the_tolerated_share_i10() {
+        let needed = |amount: u64, tolerance: &str| {
+            tolerance.parse::<Tolerance>().expect("valid").needed(Amount::from(amount))
+        };
+        assert_eq!(needed(1_000, "0"), Amount::from(1_000));
+        assert_eq!(needed(1_000, "0.001"), Amount::from(999));
+        assert_eq!(needed(999, "0.001"), Amount::from(999));
+        assert_eq!(needed(1, "0.1"), Amount::from(1));
+    }
+}

@@ -1,0 +1,307 @@
+//! How intents, transfers and orphans look outside: in the API and in events.
+
+use std::collections::BTreeMap;
+
+use confirmd_chain::{Amount, Confirmations, Height, Timestamp};
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+
+use super::advance::required_of;
+use super::assess::assess;
+use super::event::derived_id;
+use super::intent::{
+    AmountPolicy, Credit, Intent, IntentKey, NetworkId, OrphanReason, Role, Status,
+};
+
+/// The most transfers that an intent shows; `transfers_total` counts all.
+const TRANSFERS_SHOWN: usize = 20;
+
+/// An intent as the API shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct IntentView {
+    /// The backend's id.
+    pub id: String,
+    /// Where it stands.
+    pub status: Status,
+    /// Its time is over, but a payment in time may still show up.
+    pub overdue: bool,
+    /// The rail that settles it.
+    pub settled_by: Option<String>,
+    /// How deep its payment is.
+    pub confirmations: u32,
+    /// How deep it must be.
+    pub required_confirmations: u32,
+    /// The ways to pay it.
+    pub rails: Vec<RailView>,
+    /// Until when a payment is in time.
+    pub expires_at: String,
+    /// The share that may be missing.
+    pub tolerance: String,
+    /// Where its events go.
+    pub endpoints: Vec<String>,
+    /// The backend's own data.
+    #[schema(value_type = Object)]
+    pub metadata: serde_json::Value,
+    /// What a dialect needs and the chain cannot know.
+    #[schema(value_type = Object)]
+    pub dialect_data: serde_json::Value,
+    /// When it was created.
+    pub created_at: String,
+    /// When it last changed.
+    pub updated_at: String,
+    /// When it was confirmed.
+    pub confirmed_at: Option<String>,
+    /// Its newest transfers.
+    pub transfers: Vec<TransferView>,
+    /// How many transfers it has.
+    pub transfers_total: usize,
+}
+
+/// A rail as the API shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct RailView {
+    /// Its id within the intent.
+    pub rail_id: String,
+    /// The network's registry id.
+    pub network: String,
+    /// The network's CAIP-2 id.
+    pub caip2: String,
+    /// The EVM chain id.
+    pub chain_id: Option<u64>,
+    /// The asset's symbol.
+    pub asset: String,
+    /// The asset's CAIP-19 id.
+    pub caip19: String,
+    /// The asset's digits behind the point.
+    pub decimals: u8,
+    /// What is to be paid, as a decimal.
+    pub amount: String,
+    /// What is to be paid, in base units.
+    pub base_units: String,
+    /// Where to.
+    pub address: String,
+    /// Which totals settle it.
+    pub amount_policy: AmountPolicy,
+    /// How deep a payment must be.
+    pub required_confirmations: u32,
+    /// What arrived and counts, as a decimal.
+    pub received: String,
+    /// What arrived and counts, in base units.
+    pub received_base_units: String,
+    /// What arrived beyond the amount, as a decimal, once complete.
+    pub overpaid_by: Option<String>,
+}
+
+/// A transfer as the API shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct TransferView {
+    /// The rail that it pays, unless it is an orphan.
+    pub rail_id: Option<String>,
+    /// Its network.
+    pub network: String,
+    /// The asset's symbol.
+    pub asset: String,
+    /// Its transaction.
+    pub transaction: String,
+    /// Its place in the transaction (`log:3`).
+    pub index: String,
+    /// Its block's height, where it stands on the chain.
+    pub block: Option<u64>,
+    /// Its block's hash.
+    pub block_hash: Option<String>,
+    /// Its block's time.
+    pub block_time: Option<String>,
+    /// Who sent it.
+    pub from: Option<String>,
+    /// How much arrived, as a decimal.
+    pub amount: String,
+    /// How much arrived, in base units.
+    pub base_units: String,
+    /// `confirming`, `confirmed`, `reverted`, or `orphan:` and the reason.
+    pub status: String,
+    /// How deep it is, capped by what is required.
+    pub confirmations: u32,
+}
+
+/// A transfer to one of our addresses that settles no intent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct OrphanView {
+    /// Its id: `orp_` and a digest of its network, transaction and index.
+    pub id: String,
+    /// Why it settles nothing.
+    pub reason: OrphanReason,
+    /// The intent to whose address it came.
+    pub intent: String,
+    /// Its network.
+    pub network: String,
+    /// The asset's symbol.
+    pub asset: String,
+    /// Its transaction.
+    pub transaction: String,
+    /// Its place in the transaction.
+    pub index: String,
+    /// Its block's height.
+    pub block: Option<u64>,
+    /// Who sent it.
+    pub from: Option<String>,
+    /// The address that it came to.
+    pub to: String,
+    /// How much arrived, as a decimal.
+    pub amount: String,
+    /// How much arrived, in base units.
+    pub base_units: String,
+}
+
+impl IntentView {
+    /// The intent as it stands with these transfers when its networks are followed this far.
+    #[must_use]
+    pub fn at(
+        intent: &Intent,
+        credits: &[Credit],
+        cursors: &BTreeMap<NetworkId, Height>,
+        now: Timestamp,
+    ) -> Self {
+        let assessment = assess(intent, credits, cursors);
+        let mut shown: Vec<_> = std::iter::zip(credits, &assessment.roles).collect();
+        // A transfer above the cursor of this step has not happened yet.
+        shown.retain(|(credit, role)| credit.place.is_none() || **role != Role::Gone);
+        let transfers_total = shown.len();
+        shown.sort_by_key(|(credit, _)| {
+            let place = credit.place.as_ref();
+            std::cmp::Reverse((place.map(|p| (p.time, p.height, p.position)), credit.credit_time))
+        });
+        shown.truncate(TRANSFERS_SHOWN);
+        let transfers =
+            shown.into_iter().map(|(credit, role)| transfer(intent, credit, *role, cursors));
+        let status = assessment.status;
+        let settled = matches!(status, Status::Confirming | Status::Confirmed);
+        let confirmed = intent.state.confirmed.as_ref().filter(|_| status == Status::Confirmed);
+        Self {
+            id: intent.key.id.clone(),
+            status,
+            overdue: now > intent.expires_at && matches!(status, Status::Pending | Status::Partial),
+            settled_by: settled.then(|| intent.rails[assessment.rail].rail_id.clone()),
+            confirmations: assessment.confirmations.0,
+            required_confirmations: intent.rails[assessment.rail].required.0,
+            rails: rails(intent, &assessment.received),
+            expires_at: rfc3339(intent.expires_at),
+            tolerance: intent.tolerance.to_string(),
+            endpoints: intent.endpoints.clone(),
+            metadata: intent.metadata.clone(),
+            dialect_data: intent.dialect_data.clone(),
+            created_at: rfc3339(intent.created_at),
+            updated_at: rfc3339(intent.state.updated_at),
+            confirmed_at: confirmed.map(|confirmed| rfc3339(confirmed.at)),
+            transfers: transfers.collect(),
+            transfers_total,
+        }
+    }
+}
+
+fn rails(intent: &Intent, received: &[Amount]) -> Vec<RailView> {
+    std::iter::zip(&intent.rails, received)
+        .map(|(rail, received)| {
+            let over = received.saturating_sub(rail.amount);
+            RailView {
+                rail_id: rail.rail_id.clone(),
+                network: rail.network.to_string(),
+                caip2: rail.caip2.clone(),
+                chain_id: rail.chain_id,
+                asset: rail.symbol.clone(),
+                caip19: rail.caip19.clone(),
+                decimals: rail.decimals,
+                amount: rail.amount.to_decimal(rail.decimals),
+                base_units: rail.amount.to_string(),
+                address: rail.address.to_string(),
+                amount_policy: rail.policy,
+                required_confirmations: rail.required.0,
+                received: received.to_decimal(rail.decimals),
+                received_base_units: received.to_string(),
+                overpaid_by: (!over.is_zero()).then(|| over.to_decimal(rail.decimals)),
+            }
+        })
+        .collect()
+}
+
+fn transfer(
+    intent: &Intent,
+    credit: &Credit,
+    role: Role,
+    cursors: &BTreeMap<NetworkId, Height>,
+) -> TransferView {
+    let required = required_of(intent, credit);
+    let cursor = cursors.get(&credit.network);
+    let confirmations = match (&credit.place, cursor) {
+        (Some(place), Some(&cursor)) => Confirmations::count(place.height, cursor, required),
+        _ => Confirmations(0),
+    };
+    let status = match role {
+        Role::Gone => "reverted".to_owned(),
+        Role::Orphan(reason) => format!("orphan:{}", reason.as_str()),
+        Role::Pays(_) if confirmations >= required => "confirmed".to_owned(),
+        Role::Pays(_) => "confirming".to_owned(),
+    };
+    let rail = match role {
+        Role::Pays(rail) => Some(intent.rails[rail].rail_id.clone()),
+        Role::Orphan(_) | Role::Gone => None,
+    };
+    let place = credit.place.as_ref();
+    TransferView {
+        rail_id: rail,
+        network: credit.network.to_string(),
+        asset: credit.symbol.clone(),
+        transaction: credit.id.transaction.to_string(),
+        index: credit.id.index.to_string(),
+        block: place.map(|place| place.height.0),
+        block_hash: place.map(|place| place.hash.to_string()),
+        block_time: place.map(|place| rfc3339(place.time)),
+        from: credit.from.as_ref().map(ToString::to_string),
+        amount: credit.amount.to_decimal(credit.decimals),
+        base_units: credit.amount.to_string(),
+        status,
+        confirmations: confirmations.0,
+    }
+}
+
+impl OrphanView {
+    /// The id that a transfer has as an orphan.
+    #[must_use]
+    pub fn id(network: &NetworkId, transaction: &str, index: &str) -> String {
+        derived_id("orp_", &[network.as_str(), transaction, index])
+    }
+
+    /// A transfer that came to an intent's address and settles nothing.
+    #[must_use]
+    pub fn of(key: &IntentKey, credit: &Credit, reason: OrphanReason) -> Self {
+        let transaction = credit.id.transaction.to_string();
+        let index = credit.id.index.to_string();
+        Self {
+            id: Self::id(&credit.network, &transaction, &index),
+            reason,
+            intent: key.id.clone(),
+            network: credit.network.to_string(),
+            asset: credit.symbol.clone(),
+            transaction,
+            index,
+            block: credit.place.as_ref().map(|place| place.height.0),
+            from: credit.from.as_ref().map(ToString::to_string),
+            to: credit.to.to_string(),
+            amount: credit.amount.to_decimal(credit.decimals),
+            base_units: credit.amount.to_string(),
+        }
+    }
+}
+
+const RFC_3339_MS: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+
+/// A time in RFC 3339, UTC, with milliseconds and `Z`.
+#[must_use]
+pub fn rfc3339(time: Timestamp) -> String {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(time.0) * 1_000_000)
+        .ok()
+        .and_then(|time| time.format(RFC_3339_MS).ok())
+        .unwrap_or_else(|| "9999-12-31T23:59:59.999Z".to_owned())
+}
