@@ -1,3 +1,5 @@
 //! confirmd watches blockchains for payments and reports every change by a signed webhook.
 
+pub mod clock;
 pub mod settlement;
+pub mod store;

@@ -71,6 +71,16 @@ pub fn step_heights(
     heights
 }
 
+/// The height of the cursor at which a transfer is to be looked at again, if it is: where it
+/// becomes deep enough, or, for an endpoint that wants every confirmation, the next block.
+#[must_use]
+pub fn wake_height(intent: &Intent, credit: &Credit, cursor: Height) -> Option<Height> {
+    let place = credit.place.as_ref()?;
+    let deep = deep_at(place.height, required_of(intent, credit));
+    let next = if intent.wants_progress { cursor.next().min(deep) } else { deep };
+    (deep > cursor).then_some(next)
+}
+
 /// How deep a transfer must be before it is final: as its rail says, else its network's deepest.
 #[must_use]
 pub fn required_of(intent: &Intent, credit: &Credit) -> Confirmations {

@@ -252,6 +252,36 @@ impl Event {
         event
     }
 
+    /// What happened, in words for people.
+    #[must_use]
+    pub fn headline(&self) -> String {
+        let rail = self.data.intent.as_ref().and_then(IntentView::leading_rail);
+        let received = rail.map_or_else(String::new, |rail| {
+            format!("{} of {} {} on {}", rail.received, rail.amount, rail.asset, rail.network)
+        });
+        let orphan = self.data.orphan.as_ref().map_or_else(String::new, |orphan| {
+            let reason = orphan.reason.as_str();
+            format!("{} {} on {}: {reason}", orphan.amount, orphan.asset, orphan.network)
+        });
+        let depth = format!("{}/{}", self.data.confirmations, self.data.required_confirmations);
+        match self.kind {
+            EventKind::PaymentCreated => "Waiting for a payment".to_owned(),
+            EventKind::PaymentSeen => "Seen in the mempool, not in a block yet".to_owned(),
+            EventKind::PaymentDetected => format!("Received {received}, {depth} confirmations"),
+            EventKind::PaymentPartial => format!("Received {received}: not enough yet"),
+            EventKind::PaymentConfirming => format!("{depth} confirmations"),
+            EventKind::PaymentConfirmed => format!("Confirmed: {received}, {depth} confirmations"),
+            EventKind::PaymentReverted => {
+                format!("Taken back by the chain; now received {received}")
+            }
+            EventKind::PaymentExpired => format!("Expired; received {received}"),
+            EventKind::PaymentCancelled => "Cancelled".to_owned(),
+            EventKind::OrphanReceived => format!("Received without settling it: {orphan}"),
+            EventKind::OrphanReverted => format!("No orphan any more: {orphan}"),
+            EventKind::Test => "A test of the endpoint".to_owned(),
+        }
+    }
+
     /// The native body, at most [`MAX_BODY_BYTES`]: of very many transfers the newest are shown,
     /// `transfers_total` counts all.
     #[must_use]

@@ -399,6 +399,24 @@ pub enum OrphanReason {
 }
 
 impl OrphanReason {
+    /// Every reason.
+    pub const ALL: [Self; 8] = [
+        Self::Late,
+        Self::Surplus,
+        Self::OtherRail,
+        Self::Underpaid,
+        Self::Cancelled,
+        Self::WrongAsset,
+        Self::WrongAmount,
+        Self::Ambiguous,
+    ];
+
+    /// Reads what [`Self::as_str`] writes.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
+    }
+
     /// As in the API and the tables.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

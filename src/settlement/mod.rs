@@ -12,7 +12,7 @@ mod view;
 
 pub use advance::{
     Change, MoneySeen, Outcome, apply, cancel, created, expire, may_expire, required_of,
-    step_heights,
+    step_heights, wake_height,
 };
 pub use assess::{Assessment, assess};
 pub use event::{Event, EventData, EventId, EventKind, MAX_BODY_BYTES, Retraction};

@@ -200,6 +200,17 @@ impl IntentView {
     }
 }
 
+impl IntentView {
+    /// The rail that settles it, else the first one that received something, else the first.
+    #[must_use]
+    pub fn leading_rail(&self) -> Option<&RailView> {
+        let settled =
+            self.rails.iter().find(|rail| Some(&rail.rail_id) == self.settled_by.as_ref());
+        let paid = || self.rails.iter().find(|rail| rail.received != "0");
+        settled.or_else(paid).or_else(|| self.rails.first())
+    }
+}
+
 fn rails(intent: &Intent, received: &[Amount]) -> Vec<RailView> {
     std::iter::zip(&intent.rails, received)
         .map(|(rail, received)| {

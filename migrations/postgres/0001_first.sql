@@ -1,0 +1,191 @@
+-- One row a network: who follows it, how far it was followed, what the status shows of it.
+CREATE TABLE networks (
+    network          TEXT   NOT NULL PRIMARY KEY,
+    epoch            BIGINT NOT NULL DEFAULT 0,   -- rises with every new owner: the fence
+    owner            TEXT,
+    lease_until      BIGINT NOT NULL DEFAULT 0,
+    watch_version    BIGINT NOT NULL DEFAULT 0,   -- rises with every new watch
+    cursor_height    BIGINT,                      -- the newest committed block
+    cursor_hash      TEXT,
+    cursor_time      BIGINT,
+    finalized_height BIGINT,                      -- only rises
+    status           TEXT   NOT NULL DEFAULT '{}', -- what its follower last said of itself, JSON
+    updated_at       BIGINT NOT NULL DEFAULT 0
+);
+
+-- The linked blocks of the kept window.
+CREATE TABLE blocks (
+    network TEXT   NOT NULL,
+    height  BIGINT NOT NULL,
+    hash    TEXT   NOT NULL,
+    parent  TEXT   NOT NULL,
+    time    BIGINT NOT NULL,
+    PRIMARY KEY (network, height)
+);
+
+CREATE TABLE intents (
+    intent         TEXT   NOT NULL PRIMARY KEY,   -- account/id
+    account        TEXT   NOT NULL,
+    id             TEXT   NOT NULL,
+    api_key        TEXT   NOT NULL,               -- whose limit it counts against
+    request_hash   TEXT   NOT NULL,               -- of the normalised request
+    status         TEXT   NOT NULL,
+    created_at     BIGINT NOT NULL,
+    updated_at     BIGINT NOT NULL,
+    expires_at     BIGINT NOT NULL,
+    watch_until    BIGINT,                        -- set when it closes: end of the late window
+    tolerance      TEXT   NOT NULL,
+    confirmations  BIGINT,
+    endpoints      TEXT   NOT NULL,               -- JSON array
+    wants_progress BIGINT NOT NULL DEFAULT 0,
+    metadata       TEXT   NOT NULL,
+    dialect_data   TEXT   NOT NULL,
+    state          TEXT   NOT NULL,               -- settlement's memory, JSON
+    UNIQUE (account, id)
+);
+CREATE INDEX intents_by_expiry ON intents (status, expires_at);
+CREATE INDEX intents_by_account ON intents (account, created_at, id);
+CREATE INDEX intents_by_key ON intents (api_key, status);
+CREATE INDEX intents_by_watch_end ON intents (watch_until) WHERE watch_until IS NOT NULL;
+
+CREATE TABLE rails (
+    intent   TEXT   NOT NULL REFERENCES intents (intent),
+    position BIGINT NOT NULL,
+    rail_id  TEXT   NOT NULL,
+    network  TEXT   NOT NULL,
+    caip2    TEXT   NOT NULL,
+    chain_id BIGINT,
+    asset    TEXT   NOT NULL,                     -- native, or the token's address
+    caip19   TEXT   NOT NULL,
+    symbol   TEXT   NOT NULL,
+    decimals BIGINT NOT NULL,
+    amount   TEXT   NOT NULL,                     -- base units
+    address  TEXT   NOT NULL,
+    policy   TEXT   NOT NULL,
+    required BIGINT NOT NULL,
+    waiting  BIGINT NOT NULL,                     -- 1 while the intent is open
+    watch    BYTEA  NOT NULL,                     -- what decoders look up
+    version  BIGINT NOT NULL,                     -- the watch version that brought it
+    watching BIGINT NOT NULL,                     -- 1 until the late window is over
+    PRIMARY KEY (intent, position)
+);
+-- What one open intent waits for, no other may.
+CREATE UNIQUE INDEX rails_waiting ON rails (network, asset, address) WHERE waiting = 1;
+CREATE INDEX rails_by_address ON rails (network, address);
+CREATE INDEX rails_by_version ON rails (network, version);
+
+-- Transfers that hit a watch, each with its one allocation. Never pruned.
+CREATE TABLE transfers (
+    network     TEXT   NOT NULL,
+    tx          TEXT   NOT NULL,
+    idx         TEXT   NOT NULL,
+    intent      TEXT   NOT NULL REFERENCES intents (intent),
+    asset       TEXT   NOT NULL,
+    symbol      TEXT   NOT NULL,
+    decimals    BIGINT NOT NULL,
+    sender      TEXT,
+    receiver    TEXT   NOT NULL,
+    amount      TEXT   NOT NULL,                  -- base units
+    height      BIGINT,                           -- NULL once a reorg took it
+    block_hash  TEXT,
+    block_time  BIGINT,
+    position    BIGINT,
+    credit_time BIGINT NOT NULL,
+    role        TEXT   NOT NULL,                  -- pays:<rail>, orphan:<reason>, gone
+    orphan      TEXT   NOT NULL,                  -- what was reported of it as an orphan, JSON
+    orphan_id   TEXT   NOT NULL,
+    wake_height BIGINT,                           -- the cursor at which it is deep enough
+    PRIMARY KEY (network, tx, idx)
+);
+CREATE INDEX transfers_by_intent ON transfers (intent);
+CREATE INDEX transfers_by_height ON transfers (network, height) WHERE height IS NOT NULL;
+CREATE INDEX transfers_by_wake ON transfers (network, wake_height) WHERE wake_height IS NOT NULL;
+CREATE UNIQUE INDEX transfers_by_orphan ON transfers (orphan_id);
+
+-- The durable log of events.
+CREATE TABLE events (
+    position  BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id        TEXT   NOT NULL UNIQUE,
+    account   TEXT   NOT NULL,
+    subject   TEXT   NOT NULL,
+    intent    TEXT,
+    sequence  BIGINT NOT NULL,
+    type      TEXT   NOT NULL,
+    timestamp BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    body      TEXT   NOT NULL,
+    UNIQUE (account, subject, sequence)
+);
+CREATE INDEX events_by_intent ON events (account, intent, position);
+
+-- Events on their way to endpoints: the outbox.
+CREATE TABLE deliveries (
+    id          TEXT   NOT NULL PRIMARY KEY,
+    event       TEXT   NOT NULL,
+    type        TEXT   NOT NULL,
+    account     TEXT   NOT NULL,
+    subject     TEXT   NOT NULL,
+    intent      TEXT,
+    sequence    BIGINT NOT NULL,
+    endpoint    TEXT   NOT NULL,
+    body        TEXT   NOT NULL,                  -- the same at every attempt
+    state       TEXT   NOT NULL,                  -- waiting, in_flight, taken, dead, superseded
+    passable    BIGINT NOT NULL DEFAULT 0,        -- 1: later events need not wait for it
+    attempts    BIGINT NOT NULL DEFAULT 0,
+    next_at     BIGINT NOT NULL,
+    claim       TEXT,                             -- whoever holds it may record its outcome
+    claim_until BIGINT,
+    last_status BIGINT,
+    last_error  TEXT,
+    created_at  BIGINT NOT NULL,
+    finished_at BIGINT,
+    UNIQUE (event, endpoint)
+);
+CREATE INDEX deliveries_due ON deliveries (endpoint, next_at) WHERE state = 'waiting';
+CREATE INDEX deliveries_claimed ON deliveries (claim_until) WHERE state = 'in_flight';
+CREATE INDEX deliveries_in_order ON deliveries (endpoint, account, subject, sequence);
+CREATE INDEX deliveries_by_intent ON deliveries (account, intent);
+
+CREATE TABLE attempts (
+    delivery    TEXT   NOT NULL,
+    number      BIGINT NOT NULL,
+    at          BIGINT NOT NULL,
+    status_code BIGINT,
+    latency_ms  BIGINT NOT NULL,
+    error       TEXT,
+    answer      TEXT,                             -- its first 4 KiB
+    PRIMARY KEY (delivery, number)
+);
+
+-- Endpoints that asked not to be called (410), until an admin resumes them.
+CREATE TABLE paused_endpoints (
+    endpoint TEXT   NOT NULL PRIMARY KEY,
+    since    BIGINT NOT NULL,
+    reason   TEXT   NOT NULL
+);
+
+-- Ranges to be looked at again for watches that came later.
+CREATE TABLE backfills (
+    id          TEXT   NOT NULL PRIMARY KEY,
+    network     TEXT   NOT NULL,
+    intent      TEXT   NOT NULL,
+    version     BIGINT NOT NULL,
+    from_time   BIGINT NOT NULL,
+    next_height BIGINT,                           -- NULL until the height at from_time is known
+    to_height   BIGINT                            -- NULL until a block was decoded with it
+);
+CREATE INDEX backfills_by_network ON backfills (network, version);
+CREATE INDEX backfills_by_intent ON backfills (intent);
+
+-- What happened to an intent, for people.
+CREATE TABLE timeline (
+    id         TEXT   NOT NULL PRIMARY KEY,
+    intent     TEXT   NOT NULL,
+    type       TEXT   NOT NULL,
+    message    TEXT   NOT NULL,
+    actor_type TEXT   NOT NULL,
+    actor_name TEXT   NOT NULL,
+    created_at BIGINT NOT NULL,
+    data       TEXT   NOT NULL
+);
+CREATE INDEX timeline_by_intent ON timeline (intent, created_at);

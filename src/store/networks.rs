@@ -1,0 +1,251 @@
+//! Networks: who follows them, and how far.
+
+use std::collections::BTreeMap;
+
+use confirmd_chain::{BlockHash, Header, Height, Timestamp, WatchKey, WatchVersion};
+use sqlx::any::AnyRow;
+
+use super::{Result, Store, StoreError, Transaction, column, number, optional_number, signed};
+use crate::settlement::NetworkId;
+
+/// The newest committed block of a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// Its height.
+    pub height: Height,
+    /// Its hash.
+    pub hash: BlockHash,
+    /// Its time.
+    pub time: Timestamp,
+}
+
+impl From<&Header> for Cursor {
+    fn from(header: &Header) -> Self {
+        Self { height: header.height, hash: header.hash.clone(), time: header.time }
+    }
+}
+
+/// The right to write for a network. A newer owner's makes it void.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fence {
+    /// The network.
+    pub network: NetworkId,
+    /// Rises with every owner.
+    pub epoch: i64,
+}
+
+/// A network as the store knows it.
+#[derive(Clone, Debug)]
+pub struct NetworkRow {
+    /// Its id.
+    pub network: NetworkId,
+    /// How far it was followed.
+    pub cursor: Option<Cursor>,
+    /// The newest irreversible height that was seen.
+    pub finalized: Option<Height>,
+    /// What its follower last said of itself, JSON.
+    pub status: String,
+    /// When it said so.
+    pub updated_at: Timestamp,
+}
+
+fn network_row(row: &AnyRow) -> Result<NetworkRow> {
+    let height: Option<u64> = optional_number(row, "cursor_height")?;
+    let cursor = match height {
+        None => None,
+        Some(height) => Some(Cursor {
+            height: Height(height),
+            hash: BlockHash::new(column::<String>(row, "cursor_hash")?),
+            time: Timestamp(column(row, "cursor_time")?),
+        }),
+    };
+    Ok(NetworkRow {
+        network: column::<String>(row, "network")?.as_str().into(),
+        cursor,
+        finalized: optional_number(row, "finalized_height")?.map(Height),
+        status: column(row, "status")?,
+        updated_at: Timestamp(column(row, "updated_at")?),
+    })
+}
+
+impl Store {
+    /// Takes a network over: whoever followed it before cannot write for it any more.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn take_over(&self, network: &NetworkId, owner: &str) -> Result<Fence> {
+        let epoch: (i64,) = sqlx::query_as(
+            "INSERT INTO networks (network, epoch, owner) VALUES ($1, 1, $2)
+             ON CONFLICT (network) DO UPDATE SET epoch = networks.epoch + 1, owner = $2
+             RETURNING epoch",
+        )
+        .bind(network.as_str())
+        .bind(owner)
+        .fetch_one(&self.write)
+        .await?;
+        Ok(Fence { network: network.clone(), epoch: epoch.0 })
+    }
+
+    /// Every network that was ever followed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn networks(&self) -> Result<Vec<NetworkRow>> {
+        let rows = sqlx::query("SELECT * FROM networks ORDER BY network").fetch_all(&self.read);
+        rows.await?.iter().map(network_row).collect()
+    }
+
+    /// One network, if it was ever followed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn network(&self, network: &NetworkId) -> Result<Option<NetworkRow>> {
+        let row = sqlx::query("SELECT * FROM networks WHERE network = $1")
+            .bind(network.as_str())
+            .fetch_optional(&self.read)
+            .await?;
+        row.as_ref().map(network_row).transpose()
+    }
+
+    /// How far each network is followed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn cursors(&self) -> Result<BTreeMap<NetworkId, Height>> {
+        let rows = self.networks().await?;
+        Ok(rows.into_iter().filter_map(|row| Some((row.network, row.cursor?.height))).collect())
+    }
+
+    /// The watches of a network that came after `since`, and the version that stands.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn watches_since(
+        &self,
+        network: &NetworkId,
+        since: WatchVersion,
+    ) -> Result<(Vec<WatchKey>, WatchVersion)> {
+        let version = sqlx::query("SELECT watch_version FROM networks WHERE network = $1")
+            .bind(network.as_str())
+            .fetch_optional(&self.read)
+            .await?;
+        let version = version.map_or(Ok(0), |row| number(&row, "watch_version"))?;
+        if version <= since.0 {
+            return Ok((Vec::new(), since));
+        }
+        let rows: Vec<(Vec<u8>,)> = sqlx::query_as(
+            "SELECT watch FROM rails
+             WHERE network = $1 AND version > $2 AND version <= $3 AND watching = 1",
+        )
+        .bind(network.as_str())
+        .bind(signed(since.0))
+        .bind(signed(version))
+        .fetch_all(&self.read)
+        .await?;
+        let keys = rows.iter().map(|(raw,)| {
+            WatchKey::new(raw).ok_or_else(|| StoreError::corrupt("watch", raw.len()))
+        });
+        Ok((keys.collect::<Result<_>>()?, WatchVersion(version)))
+    }
+
+    /// How many watches a network has.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn watch_count(&self, network: &NetworkId) -> Result<u64> {
+        let row = sqlx::query(
+            "SELECT COUNT(DISTINCT address) AS n FROM rails WHERE network = $1 AND watching = 1",
+        )
+        .bind(network.as_str())
+        .fetch_one(&self.read)
+        .await?;
+        number(&row, "n")
+    }
+
+    /// Writes what a follower says of itself. Not fenced: it says nothing about money.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn write_status(
+        &self,
+        network: &NetworkId,
+        status: &str,
+        now: Timestamp,
+    ) -> Result<()> {
+        sqlx::query("UPDATE networks SET status = $2, updated_at = $3 WHERE network = $1")
+            .bind(network.as_str())
+            .bind(status)
+            .bind(now.0)
+            .execute(&self.write)
+            .await?;
+        Ok(())
+    }
+}
+
+impl Transaction {
+    /// Moves a network's cursor; the first statement of every step, so that a former owner's
+    /// step is refused before it writes anything.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] when another instance follows the network now.
+    pub async fn advance(
+        &mut self,
+        fence: &Fence,
+        cursor: &Cursor,
+        finalized: Option<Height>,
+    ) -> Result<()> {
+        let done = sqlx::query(
+            "UPDATE networks SET cursor_height = $3, cursor_hash = $4, cursor_time = $5,
+                 finalized_height = CASE WHEN COALESCE(finalized_height, -1) < $6
+                                         THEN $6 ELSE finalized_height END
+             WHERE network = $1 AND epoch = $2",
+        )
+        .bind(fence.network.as_str())
+        .bind(fence.epoch)
+        .bind(signed(cursor.height.0))
+        .bind(cursor.hash.as_str())
+        .bind(cursor.time.0)
+        .bind(finalized.map_or(-1, |height| signed(height.0)))
+        .execute(&mut *self.inner)
+        .await?;
+        if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Fenced) }
+    }
+
+    /// Makes sure that this instance still follows the network, and keeps others from moving it
+    /// until the end of the transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] when another instance follows the network now.
+    pub async fn hold(&mut self, fence: &Fence) -> Result<()> {
+        let done =
+            sqlx::query("UPDATE networks SET epoch = epoch WHERE network = $1 AND epoch = $2")
+                .bind(fence.network.as_str())
+                .bind(fence.epoch)
+                .execute(&mut *self.inner)
+                .await?;
+        if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Fenced) }
+    }
+
+    /// Raises a network's watch version for a new watch, under the row's lock.
+    pub(super) async fn raise_watch_version(&mut self, network: &NetworkId) -> Result<i64> {
+        let version: (i64,) = sqlx::query_as(
+            "INSERT INTO networks (network, watch_version) VALUES ($1, 1)
+             ON CONFLICT (network) DO UPDATE SET watch_version = networks.watch_version + 1
+             RETURNING watch_version",
+        )
+        .bind(network.as_str())
+        .fetch_one(&mut *self.inner)
+        .await?;
+        Ok(version.0)
+    }
+
+    /// How far each network is followed, as this transaction sees it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn cursors(&mut self) -> Result<BTreeMap<NetworkId, Height>> {
+        let rows = sqlx::query("SELECT * FROM networks").fetch_all(&mut *self.inner).await?;
+        let rows = rows.iter().map(network_row).collect::<Result<Vec<_>>>()?;
+        Ok(rows.into_iter().filter_map(|row| Some((row.network, row.cursor?.height))).collect())
+    }
+}

@@ -1,0 +1,278 @@
+//! Transfers that hit a watch, each with its one allocation.
+
+use std::collections::BTreeSet;
+
+use confirmd_chain::{
+    Address, Amount, Asset, BlockHash, Header, Height, Timestamp, TransactionId, Transfer,
+    TransferId,
+};
+use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
+
+use super::{
+    Result, StoreError, Transaction, column, json, number, optional_number, parsed, signed, to_json,
+};
+use crate::settlement::{Credit, NetworkId, OrphanReason, OrphanView, Place, Role};
+
+/// `pays:0`, `orphan:late`, `gone`.
+fn role_text(role: Role) -> String {
+    match role {
+        Role::Pays(rail) => format!("pays:{rail}"),
+        Role::Orphan(reason) => format!("orphan:{}", reason.as_str()),
+        Role::Gone => "gone".to_owned(),
+    }
+}
+
+fn read_role(text: &str) -> Result<Role> {
+    let error = || StoreError::corrupt("role", text);
+    match text.split_once(':') {
+        None if text == "gone" => Ok(Role::Gone),
+        Some(("pays", rail)) => rail.parse().map(Role::Pays).map_err(|_| error()),
+        Some(("orphan", reason)) => {
+            OrphanReason::from_name(reason).map(Role::Orphan).ok_or_else(error)
+        }
+        _ => Err(error()),
+    }
+}
+
+pub(super) fn credit(row: &AnyRow) -> Result<Credit> {
+    let place = match optional_number(row, "height")? {
+        None => None,
+        Some(height) => Some(Place {
+            height: Height(height),
+            hash: BlockHash::new(column::<String>(row, "block_hash")?),
+            time: Timestamp(column(row, "block_time")?),
+            position: number(row, "position")?,
+        }),
+    };
+    let sender: Option<String> = column(row, "sender")?;
+    Ok(Credit {
+        network: column::<String>(row, "network")?.as_str().into(),
+        id: TransferId {
+            transaction: TransactionId::new(column::<String>(row, "tx")?),
+            index: parsed(row, "idx")?,
+        },
+        asset: Asset::from(column::<String>(row, "asset")?.as_str()),
+        symbol: column(row, "symbol")?,
+        decimals: number(row, "decimals")?,
+        from: sender.map(Address::from_canonical),
+        to: Address::from_canonical(column::<String>(row, "receiver")?),
+        amount: parsed::<Amount>(row, "amount")?,
+        place,
+        credit_time: Timestamp(column(row, "credit_time")?),
+        role: read_role(&column::<String>(row, "role")?)?,
+        orphan: json(row, "orphan")?,
+    })
+}
+
+pub(super) async fn of_intent(connection: &mut AnyConnection, key: &str) -> Result<Vec<Credit>> {
+    let rows = sqlx::query("SELECT * FROM transfers WHERE intent = $1 ORDER BY network, tx, idx")
+        .bind(key)
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(credit).collect()
+}
+
+/// A transfer as a block shows it, with what the registry says of its asset.
+#[derive(Clone, Debug)]
+pub struct Found<'a> {
+    /// The transfer.
+    pub transfer: &'a Transfer,
+    /// Its block.
+    pub header: &'a Header,
+    /// Its order among the block's transfers that hit a watch.
+    pub position: u32,
+    /// The asset's symbol.
+    pub symbol: &'a str,
+    /// The asset's digits behind the point.
+    pub decimals: u8,
+}
+
+impl Transaction {
+    /// Puts a transfer at its place in the chain. One that was seen before keeps its allocation,
+    /// unless it now credits another address or asset (I2). Answers the intents that it touches;
+    /// none when nobody owns the address any more.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn place_transfer(
+        &mut self,
+        network: &NetworkId,
+        found: &Found<'_>,
+        now: Timestamp,
+    ) -> Result<BTreeSet<String>> {
+        let id = &found.transfer.id;
+        let known = sqlx::query(
+            "SELECT intent, asset, receiver FROM transfers
+             WHERE network = $1 AND tx = $2 AND idx = $3",
+        )
+        .bind(network.as_str())
+        .bind(id.transaction.as_str())
+        .bind(id.index.to_string())
+        .fetch_optional(&mut *self.inner)
+        .await?;
+        let mut touched = BTreeSet::new();
+        if let Some(row) = &known {
+            let before: String = column(row, "intent")?;
+            let same = column::<String>(row, "asset")? == found.transfer.asset.to_string()
+                && column::<String>(row, "receiver")? == found.transfer.to.as_str();
+            touched.insert(before.clone());
+            if same {
+                self.write_transfer(network, found, &before, now).await?;
+                return Ok(touched);
+            }
+        }
+        if let Some(owner) = self.owner(network, found.transfer).await? {
+            self.write_transfer(network, found, &owner, now).await?;
+            touched.insert(owner);
+        }
+        Ok(touched)
+    }
+
+    /// Who is to have a transfer: the open intent that waits for this asset here, else the newest
+    /// closed one that did and still watches, else whoever watches the address.
+    async fn owner(&mut self, network: &NetworkId, transfer: &Transfer) -> Result<Option<String>> {
+        let row = sqlx::query(
+            "SELECT rails.intent FROM rails JOIN intents ON intents.intent = rails.intent
+             WHERE rails.network = $1 AND rails.address = $2 AND rails.watching = 1
+             ORDER BY CASE WHEN rails.asset = $3 THEN 0 ELSE 1 END, rails.waiting DESC,
+                 intents.created_at DESC, rails.intent
+             LIMIT 1",
+        )
+        .bind(network.as_str())
+        .bind(transfer.to.as_str())
+        .bind(transfer.asset.to_string())
+        .fetch_optional(&mut *self.inner)
+        .await?;
+        row.map(|row| column(&row, "intent")).transpose()
+    }
+
+    async fn write_transfer(
+        &mut self,
+        network: &NetworkId,
+        found: &Found<'_>,
+        owner: &str,
+        now: Timestamp,
+    ) -> Result<()> {
+        let Found { transfer, header, position, symbol, decimals } = found;
+        let (tx, index) = (transfer.id.transaction.as_str(), transfer.id.index.to_string());
+        sqlx::query(
+            "INSERT INTO transfers (network, tx, idx, intent, asset, symbol, decimals, sender,
+                 receiver, amount, height, block_hash, block_time, position, credit_time, role,
+                 orphan, orphan_id, wake_height)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 'gone',
+                 $16, $17, NULL)
+             ON CONFLICT (network, tx, idx) DO UPDATE SET
+                 intent = $4, asset = $5, symbol = $6, decimals = $7, sender = $8, receiver = $9,
+                 amount = $10, height = $11, block_hash = $12, block_time = $13, position = $14,
+                 credit_time = CASE WHEN transfers.credit_time < $15
+                                    THEN transfers.credit_time ELSE $15 END",
+        )
+        .bind(network.as_str())
+        .bind(tx)
+        .bind(&index)
+        .bind(owner)
+        .bind(transfer.asset.to_string())
+        .bind(*symbol)
+        .bind(i64::from(*decimals))
+        .bind(transfer.from.as_ref().map(Address::as_str))
+        .bind(transfer.to.as_str())
+        .bind(transfer.amount.to_string())
+        .bind(signed(header.height.0))
+        .bind(header.hash.as_str())
+        .bind(header.time.0)
+        .bind(i64::from(*position))
+        .bind(header.time.0.min(now.0))
+        .bind(to_json(&crate::settlement::OrphanState::default())?)
+        .bind(OrphanView::id(network, tx, &index))
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(())
+    }
+
+    /// Takes the transfers above a height off the chain: the undo of [`Self::place_transfer`].
+    /// Their allocation stays. Answers the intents that they belong to.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn displace_transfers_above(
+        &mut self,
+        network: &NetworkId,
+        height: Height,
+    ) -> Result<BTreeSet<String>> {
+        let rows: Vec<(String,)> = sqlx::query_as(
+            "UPDATE transfers SET height = NULL, block_hash = NULL, block_time = NULL,
+                 position = NULL, wake_height = NULL
+             WHERE network = $1 AND height > $2 RETURNING intent",
+        )
+        .bind(network.as_str())
+        .bind(signed(height.0))
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(rows.into_iter().map(|(intent,)| intent).collect())
+    }
+
+    /// The intents that have a transfer which becomes deep enough at or below this cursor.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn woken_intents(
+        &mut self,
+        network: &NetworkId,
+        cursor: Height,
+    ) -> Result<BTreeSet<String>> {
+        let rows: Vec<(String,)> = sqlx::query_as(
+            "SELECT DISTINCT intent FROM transfers
+             WHERE network = $1 AND wake_height IS NOT NULL AND wake_height <= $2",
+        )
+        .bind(network.as_str())
+        .bind(signed(cursor.0))
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(rows.into_iter().map(|(intent,)| intent).collect())
+    }
+
+    /// The intents that were confirmed, or have an orphan reported, by a block above this height:
+    /// a rollback may reach them though their transfers stand below it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn matured_intents_above(
+        &mut self,
+        network: &NetworkId,
+        height: Height,
+    ) -> Result<BTreeSet<String>> {
+        let rows: Vec<(String,)> = sqlx::query_as(
+            "SELECT DISTINCT transfers.intent FROM transfers
+             JOIN rails ON rails.intent = transfers.intent AND rails.network = transfers.network
+             WHERE transfers.network = $1 AND transfers.height IS NOT NULL
+                 AND transfers.height <= $2
+                 AND transfers.height + rails.required > $2",
+        )
+        .bind(network.as_str())
+        .bind(signed(height.0))
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(rows.into_iter().map(|(intent,)| intent).collect())
+    }
+
+    /// Writes what a transfer is to its intent now, and when to look again.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn save_credit(&mut self, credit: &Credit, wake: Option<Height>) -> Result<()> {
+        sqlx::query(
+            "UPDATE transfers SET role = $4, orphan = $5, wake_height = $6
+             WHERE network = $1 AND tx = $2 AND idx = $3",
+        )
+        .bind(credit.network.as_str())
+        .bind(credit.id.transaction.as_str())
+        .bind(credit.id.index.to_string())
+        .bind(role_text(credit.role))
+        .bind(to_json(&credit.orphan)?)
+        .bind(wake.map(|height| signed(height.0)))
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(())
+    }
+}
