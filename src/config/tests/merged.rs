@@ -1,0 +1,106 @@
+//! The configuration together with the shipped registry.
+
+use super::*;
+
+#[test]
+fn a_network_is_followed_by_registry_and_configuration_together() {
+    let settings = follow(FULL).expect("right");
+    let [bsc] = &settings.networks[..] else { panic!("anvil is not enabled") };
+    assert_eq!(
+        (bsc.threshold, bsc.threshold_source),
+        (Confirmations(100), ThresholdSource::Config)
+    );
+    assert_eq!((bsc.verify, bsc.quorum), (Verify::Logs, 2));
+    assert_eq!(bsc.poll_interval, Duration::from_millis(750));
+    assert_eq!(bsc.providers.len(), 2);
+    let usdt =
+        bsc.asset("eip155:56/erc20:0x55d398326f99059fF775485246999027B3197955").expect("USDT");
+    assert_eq!(usdt.confirmations, Some(Confirmations(50)));
+    assert_eq!(usdt.minimum.to_decimal(18), "1.5");
+    let usdc = bsc.asset("USDC").expect("shipped");
+    assert_eq!((usdc.confirmations, usdc.minimum.to_decimal(18)), (None, "1".to_owned()));
+
+    let plain = follow("[networks.bsc]\n[networks.base]\n").expect("right");
+    let [base, bsc] = &plain.networks[..] else { panic!("two networks") };
+    assert_eq!(
+        (bsc.threshold, bsc.threshold_source),
+        (Confirmations(200), ThresholdSource::Default)
+    );
+    assert_eq!((bsc.verify, base.verify), (Verify::Receipts, Verify::Logs));
+    assert_eq!(bsc.poll_interval, Duration::from_millis(500));
+    assert_eq!(base.poll_interval, Duration::from_secs(1));
+    assert_eq!(bsc.providers[0].name, "publicnode");
+}
+
+#[test]
+fn a_threshold_below_the_floor_is_raised_and_said() {
+    let text = "[networks.bsc]\nthreshold = 3\n\
+                [[networks.bsc.providers]]\nname = \"a\"\nurl = \"https://bsc.example\"\n\
+                [networks.bsc.tokens.native]\nconfirmations = 14\n";
+    let settings = follow(text).expect("right");
+    assert_eq!(settings.networks[0].threshold, Confirmations(15));
+    let native = settings.networks[0].asset("BNB").expect("native");
+    assert_eq!(native.confirmations, Some(Confirmations(15)));
+    let warnings: Vec<String> = settings.warnings.iter().map(ToString::to_string).collect();
+    let below = "is below the floor of bsc, so 15 is used";
+    assert_eq!(
+        warnings,
+        [
+            format!("{FILE}:2: networks.bsc.threshold: 3 {below}"),
+            format!("{FILE}:7: networks.bsc.tokens.native.confirmations: 14 {below}"),
+        ]
+    );
+}
+
+#[test]
+fn what_the_registry_does_not_allow_is_refused_by_name() {
+    let unknown =
+        "there is `anvil`, `arbitrum`, `base`, `bsc`, `ethereum`, `optimism` or `polygon`";
+    let cases = [
+        ("[networks.etherium]\n",
+         "1: networks.etherium: no registry file has the id `etherium`; did you mean `ethereum`?"
+            .to_owned()),
+        ("[networks.solana]\n",
+         format!("1: networks.solana: no registry file has the id `solana`; {unknown}")),
+        ("[networks.arbitrum]\nverify = \"receipts\"\n",
+         "2: networks.arbitrum.verify: `receipts` is refused for arbitrum: its encoding of \
+          receipts, `arbitrum`, is not known to this version".to_owned()),
+        ("[networks.polygon]\nverify = \"receipts\"\nstart = 80084799\n",
+         "2: networks.polygon.verify: `receipts` is refused for polygon: `start = 80084799` is \
+          below 80084800, from where on the registry allows it".to_owned()),
+        ("[networks.anvil]\nquorum = 2\n",
+         "2: networks.anvil.quorum: expected at most the number of providers, 1, found 2"
+            .to_owned()),
+        ("[networks.bsc.tokens.USDX]\n",
+         "1: networks.bsc.tokens.USDX: bsc has no asset `USDX`; did you mean `USDC`?".to_owned()),
+        ("[networks.ethereum.tokens.USDC]\nminimum = \"0.0000001\"\n",
+         "2: networks.ethereum.tokens.USDC.minimum: has 7 decimals, the asset has 6".to_owned()),
+    ];
+    for (text, expected) in cases {
+        let error = follow(text).expect_err(&expected);
+        assert_eq!(error.to_string(), format!("{FILE}:{expected}"), "\n{text}");
+    }
+}
+
+#[test]
+fn a_check_says_what_is_unused_or_weak_and_what_it_amounts_to() {
+    let text = "[endpoints.spare]\nurl = \"https://a.example\"\ndialect = \"amn\"\n\
+                secrets = [\"short\"]\n[networks.anvil]\n";
+    let report = check::report(Path::new(FILE), follow(text)).to_string();
+    let expected = "\
+warning: config/confirmd.toml: endpoints.spare: only intents that name it send events there: it \
+is neither in `defaults.endpoints` nor `defaults.ops_endpoint`
+warning: config/confirmd.toml: defaults.endpoints: is empty: intents that name no endpoint of \
+their own report to nobody
+warning: config/confirmd.toml: keys: is empty: nobody can call the API
+warning: config/confirmd.toml: endpoints.spare.secrets: has one of fewer than 16 characters
+network anvil (eip155:31337): 3 confirmations, verify receipts, ETH from local
+endpoint spare (amn) at a.example
+config/confirmd.toml: ok, 4 warnings";
+    assert_eq!(report, expected);
+
+    let report = check(Path::new("no/such/confirmd.toml"));
+    assert!(!report.is_ok());
+    assert!(report.to_string().starts_with("error: no/such/confirmd.toml: cannot be read: "));
+    assert!(report.to_string().ends_with("no/such/confirmd.toml: 1 error, 0 warnings"));
+}
