@@ -10,6 +10,7 @@ mod events;
 mod intents;
 mod networks;
 mod outcome;
+mod status;
 mod transfers;
 
 use std::fs::File;
@@ -26,6 +27,7 @@ pub use events::{Actor, LoggedEvent, NewDelivery, TimelineEntry};
 pub use intents::{CreateError, IntentFilter, NewIntent, RailWatch};
 pub use networks::{Cursor, Fence, NetworkRow};
 pub use outcome::Recording;
+pub use status::{FollowerState, FollowerStatus, ProviderState};
 pub use transfers::Found;
 
 /// Which database holds the store.

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use confirmd_chain::{BlockHash, Header, Height, Timestamp, WatchKey, WatchVersion};
 use sqlx::any::AnyRow;
 
-use super::{Result, Store, StoreError, Transaction, column, number, optional_number, signed};
+use super::{
+    FollowerStatus, Result, Store, StoreError, Transaction, column, number, optional_number,
+    signed, to_json,
+};
 use crate::settlement::NetworkId;
 
 /// The newest committed block of a network.
@@ -43,8 +46,8 @@ pub struct NetworkRow {
     pub cursor: Option<Cursor>,
     /// The newest irreversible height that was seen.
     pub finalized: Option<Height>,
-    /// What its follower last said of itself, JSON.
-    pub status: String,
+    /// What its follower last said of itself, if it did.
+    pub status: Option<FollowerStatus>,
     /// When it said so.
     pub updated_at: Timestamp,
 }
@@ -63,9 +66,14 @@ fn network_row(row: &AnyRow) -> Result<NetworkRow> {
         network: column::<String>(row, "network")?.as_str().into(),
         cursor,
         finalized: optional_number(row, "finalized_height")?.map(Height),
-        status: column(row, "status")?,
+        status: follower_status(&column::<String>(row, "status")?),
         updated_at: Timestamp(column(row, "updated_at")?),
     })
+}
+
+/// One that cannot be read was written by another version, and is soon written anew.
+fn follower_status(text: &str) -> Option<FollowerStatus> {
+    if text == "{}" { None } else { serde_json::from_str(text).ok() }
 }
 
 impl Store {
@@ -169,12 +177,12 @@ impl Store {
     pub async fn write_status(
         &self,
         network: &NetworkId,
-        status: &str,
+        status: &FollowerStatus,
         now: Timestamp,
     ) -> Result<()> {
         sqlx::query("UPDATE networks SET status = $2, updated_at = $3 WHERE network = $1")
             .bind(network.as_str())
-            .bind(status)
+            .bind(to_json(status)?)
             .bind(now.0)
             .execute(&self.write)
             .await?;
