@@ -32,6 +32,15 @@ impl WatchKey {
     }
 }
 
+/// An EVM address.
+impl From<[u8; 20]> for WatchKey {
+    fn from(address: [u8; 20]) -> Self {
+        let mut bytes = [0; Self::MAX];
+        bytes[..20].copy_from_slice(&address);
+        Self { length: 20, bytes }
+    }
+}
+
 impl fmt::Debug for WatchKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.as_bytes().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -133,6 +142,7 @@ mod tests {
         assert_ne!(key(&[1]), key(&[1, 0]));
         assert_eq!(key(&[1, 2]).as_bytes(), [1, 2]);
         assert_eq!(WatchKey::new(&[0; 35]), None);
+        assert_eq!(WatchKey::from([7; 20]), key(&[7; 20]));
     }
 
     #[test]

@@ -1,0 +1,80 @@
+//! What is true of one EVM network, as the registry says it.
+
+use confirmd_chain::{Address, Height};
+use serde::{Deserialize, Serialize};
+
+/// One EVM network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvmConfig {
+    /// The registry's id, for messages.
+    pub network: String,
+    /// The EVM chain id that every provider must name.
+    pub chain_id: u64,
+    /// Which blocks the network calls irreversible.
+    pub finality: Finality,
+    /// How receipts hash to the receipts root; none where it is not known.
+    pub receipts: Option<ReceiptEncoding>,
+    /// The lowest height at which [`Verify::Receipts`] holds.
+    pub verify_from: Height,
+    /// How a block's transfers are known to be complete.
+    pub verify: Verify,
+    /// The token contracts whose transfers count.
+    pub tokens: Vec<Address>,
+    /// Whether the network's headers carry an empty bloom whatever logs they have.
+    pub zero_bloom: bool,
+    /// Whether transfers of the native coin are looked for.
+    pub native: bool,
+}
+
+/// Which blocks are irreversible: `{ tag = "finalized" }` or `{ depth = 64 }`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Finality {
+    /// Those up to the block with this tag.
+    Tag(Tag),
+    /// Those with so many blocks on them.
+    Depth(u64),
+}
+
+/// A block tag that providers keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tag {
+    /// Cannot be reverted without slashing a third of the stake.
+    Finalized,
+    /// Unlikely to be reverted.
+    Safe,
+}
+
+impl Tag {
+    /// As the RPC has it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Finalized => "finalized",
+            Self::Safe => "safe",
+        }
+    }
+}
+
+/// How a network encodes receipts for the receipts root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReceiptEncoding {
+    /// EIP-2718 over the yellow paper's four fields.
+    Ethereum,
+    /// The OP stack's, with nonce and version of deposits.
+    Optimism,
+    /// Arbitrum Nitro's.
+    Arbitrum,
+}
+
+/// How a block's transfers are known to be complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verify {
+    /// All receipts are fetched and the receipts root rebuilt.
+    Receipts,
+    /// Logs are queried, and emptiness held against the header's bloom.
+    Logs,
+}

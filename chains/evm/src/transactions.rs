@@ -1,0 +1,302 @@
+//! Transactions: read, encoded, and held against the root that the header commits to.
+
+use alloy_primitives::{Address, B256, Signature, U64, U256, keccak256};
+use alloy_rlp::{EMPTY_STRING_CODE, Encodable};
+use serde::Deserialize;
+
+use crate::Refusal;
+use crate::header::ProvenHeader;
+use crate::receipts::DEPOSIT;
+use crate::rlp::{self, Items};
+
+/// A transaction as `eth_getBlockBy…` has it, of any type. Its calldata stays hex.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Transaction<'a> {
+    /// The hash that it claims; [`Transactions`] proves it.
+    pub hash: B256,
+    #[serde(rename = "type")]
+    kind: Option<U64>,
+    chain_id: Option<U64>,
+    #[serde(default)]
+    nonce: U64,
+    gas_price: Option<U256>,
+    max_fee_per_gas: Option<U256>,
+    max_priority_fee_per_gas: Option<U256>,
+    max_fee_per_blob_gas: Option<U256>,
+    gas: U64,
+    /// The receiver; none where a contract is created.
+    pub to: Option<Address>,
+    /// What it carries, in wei.
+    pub value: U256,
+    #[serde(borrow)]
+    input: &'a str,
+    #[serde(default)]
+    v: U256,
+    y_parity: Option<U64>,
+    #[serde(default)]
+    r: U256,
+    #[serde(default)]
+    s: U256,
+    access_list: Option<Vec<AccessItem>>,
+    blob_versioned_hashes: Option<Vec<B256>>,
+    authorization_list: Option<Vec<Authorization>>,
+    /// OP stack deposits say who sends; they carry no signature.
+    from: Option<Address>,
+    source_hash: Option<B256>,
+    mint: Option<U256>,
+    is_system_tx: Option<bool>,
+}
+
+/// An entry of an EIP-2930 access list.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AccessItem {
+    address: Address,
+    storage_keys: Vec<B256>,
+}
+
+/// An entry of an EIP-7702 authorization list.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Authorization {
+    chain_id: U256,
+    address: Address,
+    nonce: U64,
+    y_parity: U64,
+    r: U256,
+    s: U256,
+}
+
+/// What is encoded: the transaction as it stands in the block, or what its sender signed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    InBlock,
+    ToSign,
+}
+
+impl Transaction<'_> {
+    fn kind(&self) -> u64 {
+        self.kind.unwrap_or_default().to()
+    }
+
+    /// Whether this version knows how transactions of its type are encoded.
+    fn is_known(&self) -> bool {
+        matches!(self.kind(), 0..=4 | DEPOSIT)
+    }
+
+    /// EIP-155: the chain id in a legacy transaction's `v`; none in those from before it.
+    fn legacy_chain_id(&self) -> Option<U256> {
+        (self.v >= U256::from(35)).then(|| (self.v - U256::from(35)) >> 1)
+    }
+
+    fn y_parity(&self) -> bool {
+        match (self.kind(), self.y_parity) {
+            (0, _) if self.v >= U256::from(35) => !self.v.bit(0),
+            (0, _) => self.v == U256::from(28),
+            (_, Some(parity)) => parity == U64::from(1),
+            (_, None) => self.v == U256::from(1),
+        }
+    }
+
+    /// The sender, recovered from the signature over what the block commits to.
+    ///
+    /// # Errors
+    /// When the signature recovers to nobody.
+    pub fn sender(&self) -> Result<Address, Refusal> {
+        let nobody = || Refusal::unproven(format!("transaction {} has no sender", self.hash));
+        if self.kind() == DEPOSIT {
+            return self.from.ok_or_else(nobody);
+        }
+        let mut signed = Vec::new();
+        self.encode(Form::ToSign, &mut signed)?;
+        Signature::new(self.r, self.s, self.y_parity())
+            .recover_address_from_prehash(&keccak256(&signed))
+            .map_err(|_| nobody())
+    }
+
+    fn encode(&self, form: Form, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        let kind = self.kind();
+        if let Some(byte) = u8::try_from(kind).ok().filter(|byte| *byte != 0) {
+            out.push(byte);
+        }
+        rlp::list(out, |out| match kind {
+            0 => self.legacy_fields(form, out),
+            1..=4 => self.typed_fields(kind, form, out),
+            DEPOSIT => self.deposit_fields(out),
+            unknown => Err(Refusal::unproven(format!(
+                "transaction {} is of type {unknown:#04x}, whose encoding is not known",
+                self.hash
+            ))),
+        })
+    }
+
+    fn legacy_fields(&self, form: Form, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        self.nonce.encode(out);
+        self.fee(self.gas_price, "gasPrice")?.encode(out);
+        self.payload(out)?;
+        match (form, self.legacy_chain_id()) {
+            (Form::InBlock, _) => {
+                self.v.encode(out);
+                self.r.encode(out);
+                self.s.encode(out);
+            }
+            (Form::ToSign, Some(chain_id)) => {
+                chain_id.encode(out);
+                out.extend([EMPTY_STRING_CODE, EMPTY_STRING_CODE]);
+            }
+            (Form::ToSign, None) => {}
+        }
+        Ok(())
+    }
+
+    /// EIP-2930, EIP-1559, EIP-4844 and EIP-7702, each of which adds to the one before.
+    fn typed_fields(&self, kind: u64, form: Form, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        self.chain_id
+            .ok_or_else(|| Refusal::malformed("a transaction without chainId"))?
+            .encode(out);
+        self.nonce.encode(out);
+        if kind == 1 {
+            self.fee(self.gas_price, "gasPrice")?.encode(out);
+        } else {
+            self.fee(self.max_priority_fee_per_gas, "maxPriorityFeePerGas")?.encode(out);
+            self.fee(self.max_fee_per_gas, "maxFeePerGas")?.encode(out);
+        }
+        self.payload(out)?;
+        rlp::list(out, |out| {
+            self.access_list.iter().flatten().try_for_each(|item| item.encode(out))
+        })?;
+        if kind == 3 {
+            self.fee(self.max_fee_per_blob_gas, "maxFeePerBlobGas")?.encode(out);
+            rlp::list(out, |out| {
+                self.blob_versioned_hashes.iter().flatten().for_each(|hash| hash.encode(out));
+                Ok(())
+            })?;
+        }
+        if kind == 4 {
+            rlp::list(out, |out| {
+                self.authorization_list.iter().flatten().try_for_each(|entry| entry.encode(out))
+            })?;
+        }
+        if form == Form::InBlock {
+            u8::from(self.y_parity()).encode(out);
+            self.r.encode(out);
+            self.s.encode(out);
+        }
+        Ok(())
+    }
+
+    /// The OP stack's deposits, from the L1 to the L2.
+    fn deposit_fields(&self, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        let (Some(source), Some(from)) = (self.source_hash, self.from) else {
+            return Err(Refusal::malformed("a deposit without sourceHash or from"));
+        };
+        source.encode(out);
+        from.encode(out);
+        self.encode_to(out);
+        self.mint.unwrap_or_default().encode(out);
+        self.value.encode(out);
+        self.gas.encode(out);
+        self.is_system_tx.unwrap_or_default().encode(out);
+        rlp::hex_string(self.input, out)
+    }
+
+    /// The fields that all signed types have in this order.
+    fn payload(&self, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        self.gas.encode(out);
+        self.encode_to(out);
+        self.value.encode(out);
+        rlp::hex_string(self.input, out)
+    }
+
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        match self.to {
+            Some(to) => to.encode(out),
+            None => out.push(EMPTY_STRING_CODE),
+        }
+    }
+
+    fn fee(&self, fee: Option<U256>, name: &str) -> Result<U256, Refusal> {
+        fee.ok_or_else(|| Refusal::malformed(format!("transaction {} has no {name}", self.hash)))
+    }
+}
+
+impl AccessItem {
+    fn encode(&self, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        rlp::list(out, |out| {
+            self.address.encode(out);
+            rlp::list(out, |out| {
+                self.storage_keys.iter().for_each(|key| key.encode(out));
+                Ok(())
+            })
+        })
+    }
+}
+
+impl Authorization {
+    fn encode(&self, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        rlp::list(out, |out| {
+            self.chain_id.encode(out);
+            self.address.encode(out);
+            self.nonce.encode(out);
+            self.y_parity.encode(out);
+            self.r.encode(out);
+            self.s.encode(out);
+            Ok(())
+        })
+    }
+}
+
+/// A block's transactions, held against its transactions root.
+#[derive(Debug)]
+pub struct Transactions<'a> {
+    list: Vec<Transaction<'a>>,
+    encoded: Items,
+}
+
+impl<'a> Transactions<'a> {
+    /// Rebuilds the transactions root: none can be hidden, invented or altered.
+    ///
+    /// # Errors
+    /// When the root is not the header's, or a transaction is of a type that is not known.
+    pub fn prove(header: &ProvenHeader, list: Vec<Transaction<'a>>) -> Result<Self, Refusal> {
+        let encoded = Items::encode(&list, |tx, out| tx.encode(Form::InBlock, out))?;
+        if encoded.root() != header.transactions_root {
+            return Err(Refusal::unproven(format!(
+                "the transactions of block {} do not hash to its transactions root",
+                header.number
+            )));
+        }
+        Ok(Self { list, encoded })
+    }
+
+    /// The n-th transaction, once its hash is proven too.
+    ///
+    /// # Errors
+    /// When there is none, or it claims another hash than it has.
+    pub fn get(&self, n: usize) -> Result<&Transaction<'a>, Refusal> {
+        let transaction = self
+            .list
+            .get(n)
+            .ok_or_else(|| Refusal::unproven(format!("there is no transaction {n}")))?;
+        if keccak256(self.encoded.get(n)) != transaction.hash {
+            return Err(Refusal::unproven(format!(
+                "transaction {} does not hash to its hash",
+                transaction.hash
+            )));
+        }
+        Ok(transaction)
+    }
+
+    /// The transactions; their hashes are as claimed.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Transaction<'a>] {
+        &self.list
+    }
+}
+
+/// Whether [`Transactions::prove`] can encode all of them.
+#[must_use]
+pub fn all_known(list: &[Transaction<'_>]) -> bool {
+    list.iter().all(Transaction::is_known)
+}
