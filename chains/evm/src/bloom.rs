@@ -8,18 +8,18 @@ use crate::logs::TRANSFER;
 
 /// Above so many watches, some receiver is nearly always "maybe there": asking costs more than
 /// it saves.
-pub const MAX_RECEIVERS: usize = 64;
+pub(crate) const MAX_RECEIVERS: usize = 64;
 
 /// The registered tokens, ready for asking blooms.
 #[derive(Clone, Debug)]
-pub struct TokenBlooms {
+pub(crate) struct TokenBlooms {
     tokens: Vec<Bloom>,
     transfer: Bloom,
 }
 
 impl TokenBlooms {
     /// For these tokens.
-    pub fn new<'a>(tokens: impl IntoIterator<Item = &'a Address>) -> Self {
+    pub(crate) fn new<'a>(tokens: impl IntoIterator<Item = &'a Address>) -> Self {
         Self {
             tokens: tokens.into_iter().map(|token| one(token.as_slice())).collect(),
             transfer: one(TRANSFER.as_slice()),
@@ -27,14 +27,12 @@ impl TokenBlooms {
     }
 
     /// Whether the block may hold a `Transfer` log of a registered token.
-    #[must_use]
-    pub fn may_hold_transfer(&self, block: &Bloom) -> bool {
+    pub(crate) fn may_hold_transfer(&self, block: &Bloom) -> bool {
         block.contains(&self.transfer) && self.tokens.iter().any(|token| block.contains(token))
     }
 
     /// Whether it may hold one that goes to a watched address, as far as asking that is worth it.
-    #[must_use]
-    pub fn may_hold_hit(&self, block: &Bloom, watches: &WatchView<'_>) -> bool {
+    pub(crate) fn may_hold_hit(&self, block: &Bloom, watches: &WatchView<'_>) -> bool {
         self.may_hold_transfer(block)
             && (watches.len() > MAX_RECEIVERS
                 || watches.keys().any(|key| {

@@ -78,3 +78,44 @@ pub enum Verify {
     /// Logs are queried, and emptiness held against the header's bloom.
     Logs,
 }
+
+impl ReceiptEncoding {
+    /// As the registry has it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ethereum => "ethereum",
+            Self::Optimism => "optimism",
+            Self::Arbitrum => "arbitrum",
+        }
+    }
+
+    /// Whether this version can rebuild roots by it.
+    #[must_use]
+    pub const fn is_supported(self) -> bool {
+        matches!(self, Self::Ethereum)
+    }
+}
+
+impl EvmConfig {
+    /// Why the network cannot be followed as configured, if it cannot.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        let network = &self.network;
+        if self.verify == Verify::Logs {
+            return None;
+        }
+        match self.receipts {
+            None => Some(format!(
+                "{network}: verify = \"receipts\" needs to know how the network encodes receipts; \
+                 use verify = \"logs\""
+            )),
+            Some(encoding) if !encoding.is_supported() => Some(format!(
+                "{network}: verify = \"receipts\" does not know the {:?} encoding of receipts yet; \
+                 use verify = \"logs\"",
+                encoding.as_str()
+            )),
+            Some(_) => None,
+        }
+    }
+}

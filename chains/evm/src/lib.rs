@@ -21,22 +21,22 @@
 //! follower links it.
 
 mod address;
-//X mod block;
+mod block;
 mod bloom;
-//X mod calls;
-//X mod chain;
+mod calls;
+mod chain;
 mod config;
 mod credits;
 pub mod header;
 pub mod logs;
-//X mod probe;
-//X mod range;
+mod probe;
+mod range;
 pub mod receipts;
 mod refusal;
 mod rlp;
 pub mod transactions;
 
 pub use address::parse_address;
-//X pub use chain::Evm;
+pub use chain::Evm;
 pub use config::{EvmConfig, Finality, ReceiptEncoding, Tag, Verify};
 pub use refusal::Refusal;

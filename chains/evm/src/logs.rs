@@ -15,7 +15,7 @@ pub const TRANSFER: B256 =
     b256!("0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef");
 
 /// A log as `eth_getLogs` and receipts have it. Its data stays hex until it is needed.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Log<'a> {
     /// The contract that wrote it.
@@ -94,6 +94,12 @@ impl Log<'_> {
     #[must_use]
     pub fn index(&self) -> u64 {
         self.log_index.to()
+    }
+
+    /// The block that it says it belongs to.
+    #[must_use]
+    pub fn block_number(&self) -> u64 {
+        self.block_number.to()
     }
 
     /// The place of its transaction in the block.

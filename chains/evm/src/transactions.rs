@@ -41,7 +41,7 @@ pub struct Transaction<'a> {
     access_list: Option<Vec<AccessItem>>,
     blob_versioned_hashes: Option<Vec<B256>>,
     authorization_list: Option<Vec<Authorization>>,
-    /// OP stack deposits say who sends; they carry no signature.
+    /// Proven by the signature, except in OP stack deposits, which encode it instead.
     from: Option<Address>,
     source_hash: Option<B256>,
     mint: Option<U256>,
@@ -105,7 +105,7 @@ impl Transaction<'_> {
     /// When the signature recovers to nobody.
     pub fn sender(&self) -> Result<Address, Refusal> {
         let nobody = || Refusal::unproven(format!("transaction {} has no sender", self.hash));
-        if self.kind() == DEPOSIT {
+        if self.kind() == DEPOSIT || !self.is_known() {
             return self.from.ok_or_else(nobody);
         }
         let mut signed = Vec::new();
@@ -251,7 +251,8 @@ impl Authorization {
 #[derive(Debug)]
 pub struct Transactions<'a> {
     list: Vec<Transaction<'a>>,
-    encoded: Items,
+    /// None where they were not held against the root.
+    encoded: Option<Items>,
 }
 
 impl<'a> Transactions<'a> {
@@ -267,7 +268,12 @@ impl<'a> Transactions<'a> {
                 header.number
             )));
         }
-        Ok(Self { list, encoded })
+        Ok(Self { list, encoded: Some(encoded) })
+    }
+
+    /// Takes them as the provider says they are.
+    pub(crate) fn as_said(list: Vec<Transaction<'a>>) -> Self {
+        Self { list, encoded: None }
     }
 
     /// The n-th transaction, once its hash is proven too.
@@ -279,7 +285,8 @@ impl<'a> Transactions<'a> {
             .list
             .get(n)
             .ok_or_else(|| Refusal::unproven(format!("there is no transaction {n}")))?;
-        if keccak256(self.encoded.get(n)) != transaction.hash {
+        let hash = self.encoded.as_ref().map(|encoded| keccak256(encoded.get(n)));
+        if hash.is_some_and(|hash| hash != transaction.hash) {
             return Err(Refusal::unproven(format!(
                 "transaction {} does not hash to its hash",
                 transaction.hash

@@ -1,0 +1,322 @@
+//! One block: by its receipts, or by its logs.
+
+use alloy_primitives::B256;
+use alloy_trie::EMPTY_ROOT_HASH;
+use confirmd_chain::{At, Block, Height, Proof, WatchSet, WatchVersion, WatchView};
+use confirmd_rpc::{Answer, Failure, Provider};
+
+use crate::chain::Evm;
+use crate::config::{ReceiptEncoding, Verify};
+use crate::credits::{self, Credit};
+use crate::header::{self, ProvenHeader};
+use crate::logs::{self, Log};
+use crate::receipts::{self, Receipt};
+use crate::transactions::{self, Transaction, Transactions};
+use crate::{Refusal, calls};
+
+/// A block as `eth_getBlockBy…` answered it, its header proven.
+#[derive(Debug)]
+pub(crate) struct Body<'a> {
+    pub(crate) header: ProvenHeader,
+    /// The hashes of its transactions, in order, as claimed.
+    hashes: Vec<B256>,
+    /// Its transactions, where they were asked for whole.
+    whole: Option<Vec<Transaction<'a>>>,
+}
+
+/// What a provider's answer says at first sight.
+enum FirstLook {
+    /// Nothing for us.
+    Nothing(WatchVersion),
+    /// These transactions, by their place in the block, are to be looked at.
+    Hits(WatchVersion, Vec<usize>),
+    /// No logs, where the bloom says that there may be some for us (F1, F2).
+    Doubtful,
+}
+
+impl<'a> Body<'a> {
+    pub(crate) fn read(answer: &'a Answer, whole: bool) -> Result<Self, Refusal> {
+        if !whole {
+            let (header, hashes) = header::read(answer.as_bytes())?;
+            return Ok(Self { header, hashes, whole: None });
+        }
+        let (header, list) = header::read::<Transaction<'_>>(answer.as_bytes())?;
+        let hashes = list.iter().map(|transaction| transaction.hash).collect();
+        Ok(Self { header, hashes, whole: Some(list) })
+    }
+
+    /// Refuses a block that is not the one that was asked for.
+    pub(crate) fn check_place(&self, at: &At) -> Result<(), Refusal> {
+        let agrees = match at {
+            At::Height(height) => self.header.number == height.0,
+            At::Hash(hash) => self.header.hash.to_string() == hash.as_str(),
+        };
+        if agrees {
+            return Ok(());
+        }
+        Err(Refusal::unproven(format!("answers with block {} for another", self.header.number)))
+    }
+
+    fn block(&self, credits: Vec<Credit>, proof: Proof, watches: WatchVersion) -> Block {
+        let mut credits = credits;
+        credits.sort_by_key(Credit::order);
+        let transfers = credits.into_iter().map(Credit::into_transfer).collect();
+        Block { header: self.header.to_chain(), transfers, proof, watches }
+    }
+}
+
+impl Evm {
+    /// A block with its transfers, as one provider shows and proves it.
+    pub(crate) async fn block_from(
+        &self,
+        provider: &Provider,
+        at: &At,
+        watches: &WatchSet,
+    ) -> Result<Block, Failure> {
+        let answer = calls::block(provider, at, self.config.native).await?;
+        let body = Body::read(&answer, self.config.native)?;
+        body.check_place(at)?;
+        match self.encoding_at(body.header.number) {
+            Some(encoding) if self.config.verify == Verify::Receipts => {
+                self.by_receipts(provider, body, Some(encoding), watches).await
+            }
+            _ => {
+                let answer = self.logs_answer(provider, &body.header).await?;
+                let logs = match &answer {
+                    Some(answer) => answer.decode::<Vec<Log<'_>>>()?,
+                    None => Vec::new(),
+                };
+                self.by_logs(provider, body, &logs, watches).await
+            }
+        }
+    }
+
+    /// The encoding by which the receipts root of a block at this height can be rebuilt.
+    pub(crate) fn encoding_at(&self, height: u64) -> Option<ReceiptEncoding> {
+        let encoding = self.config.receipts.filter(|encoding| encoding.is_supported());
+        encoding.filter(|_| Height(height) >= self.config.verify_from)
+    }
+
+    async fn logs_answer(
+        &self,
+        provider: &Provider,
+        header: &ProvenHeader,
+    ) -> Result<Option<Answer>, Failure> {
+        if self.tokens.is_empty() || header.receipts_root == EMPTY_ROOT_HASH {
+            return Ok(None);
+        }
+        calls::logs_of(provider, &header.hash, &self.token_list).await.map(Some)
+    }
+
+    /// A block from all its receipts. With an encoding the receipts root is rebuilt; without one
+    /// the logs must add up to the bloom.
+    pub(crate) async fn by_receipts(
+        &self,
+        provider: &Provider,
+        mut body: Body<'_>,
+        encoding: Option<ReceiptEncoding>,
+        watches: &WatchSet,
+    ) -> Result<Block, Failure> {
+        // The empty root proves that there are no receipts.
+        let answer = match body.header.receipts_root == EMPTY_ROOT_HASH {
+            true => None,
+            false => Some(calls::receipts(provider, &body.header.hash).await?),
+        };
+        let receipts = match &answer {
+            Some(answer) => receipts::read(answer.as_bytes())?,
+            None => Vec::new(),
+        };
+        receipts::check_order(&body.header, &body.hashes, &receipts)?;
+        let proof = match encoding {
+            Some(encoding) => {
+                receipts::prove(&body.header, &receipts, encoding)?;
+                Proof::Commitment
+            }
+            None => {
+                receipts::explain_bloom(&body.header, &receipts)?;
+                Proof::Logs
+            }
+        };
+        let whole = body.whole.take();
+        let whole = whole.map(|list| prove_list(&body.header, list, proof)).transpose()?;
+        let (version, credits) = self.decode(&receipts, whole.as_ref(), watches)?;
+        if proof == Proof::Commitment && whole.is_none() && !credits.is_empty() {
+            self.prove_hashes(provider, &body.header, &credits).await?;
+        }
+        Ok(body.block(credits, proof, version))
+    }
+
+    /// The credits of these receipts, and of the transactions where native coin is looked for.
+    /// One view of the watches, so that the version holds for both.
+    fn decode(
+        &self,
+        receipts: &[Receipt<'_>],
+        whole: Option<&Transactions<'_>>,
+        watches: &WatchSet,
+    ) -> Result<(WatchVersion, Vec<Credit>), Refusal> {
+        let view = watches.view();
+        let mut credits = credits::of_receipts(receipts, &self.tokens, &view)?;
+        if let Some(whole) = whole {
+            let succeeded = receipts.iter().enumerate().filter(|(_, receipt)| receipt.succeeded());
+            credits.extend(native_credits(whole, succeeded.map(|(at, _)| at), &view)?);
+        }
+        Ok((view.version(), credits))
+    }
+
+    /// Proves the hashes of the transactions with credits: receipts do not commit to them.
+    async fn prove_hashes(
+        &self,
+        provider: &Provider,
+        header: &ProvenHeader,
+        credits: &[Credit],
+    ) -> Result<(), Failure> {
+        let at = At::Hash(header::block_hash(&header.hash));
+        let answer = calls::block(provider, &at, true).await?;
+        let mut body = Body::read(&answer, true)?;
+        body.check_place(&at)?;
+        let list = Transactions::prove(header, body.whole.take().unwrap_or_default())?;
+        for credit in credits {
+            let transaction = list.get(usize::try_from(credit.at).unwrap_or(usize::MAX))?;
+            if transaction.hash != credit.transaction {
+                return Err(Failure::unproven(format!(
+                    "a receipt of block {} names a transaction that does not stand there",
+                    header.number
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// A block from its logs, each hit held against its transaction's receipt.
+    pub(crate) async fn by_logs(
+        &self,
+        provider: &Provider,
+        mut body: Body<'_>,
+        logs: &[Log<'_>],
+        watches: &WatchSet,
+    ) -> Result<Block, Failure> {
+        logs::check_order(&body.header, &body.hashes, logs)?;
+        self.check_filter(&body.header, logs)?;
+        let (version, hits) = match self.look(&body, logs, watches) {
+            FirstLook::Nothing(version) => return Ok(body.block(vec![], Proof::Logs, version)),
+            FirstLook::Hits(version, hits) => (version, hits),
+            FirstLook::Doubtful => return self.settle_doubt(provider, body, watches).await,
+        };
+        let whole = body.whole.take();
+        let whole = whole.map(|list| prove_list(&body.header, list, Proof::Logs)).transpose()?;
+        let hashes: Vec<B256> =
+            hits.iter().filter_map(|at| body.hashes.get(*at).copied()).collect();
+        let answers = calls::transaction_receipts(provider, &hashes).await?;
+        let receipts: Vec<Receipt<'_>> =
+            answers.iter().map(Answer::decode).collect::<Result<_, _>>()?;
+        for ((receipt, at), hash) in receipts.iter().zip(&hits).zip(&hashes) {
+            receipt.belongs_to(&body.header, *at as u64, hash)?;
+            self.check_agreement(receipt, logs)?;
+        }
+        let view = watches.view();
+        let mut credits = credits::of_receipts(&receipts, &self.tokens, &view)?;
+        if let Some(whole) = &whole {
+            let places = receipts.iter().zip(&hits);
+            let succeeded = places.filter(|(receipt, _)| receipt.succeeded()).map(|(_, at)| *at);
+            credits.extend(native_credits(whole, succeeded, &view)?);
+        }
+        Ok(body.block(credits, Proof::Logs, version))
+    }
+
+    fn look(&self, body: &Body<'_>, logs: &[Log<'_>], watches: &WatchSet) -> FirstLook {
+        let view = watches.view();
+        let bloom_counts = !self.config.zero_bloom && logs.is_empty();
+        if bloom_counts && self.blooms.may_hold_hit(&body.header.bloom, &view) {
+            return FirstLook::Doubtful;
+        }
+        let of_logs = logs.iter().filter(|log| credits::is_hit(log, &self.tokens, &view));
+        let of_logs = of_logs.filter_map(|log| usize::try_from(log.transaction_index()).ok());
+        let whole = body.whole.iter().flatten().enumerate();
+        let of_values = whole.filter(|(_, tx)| credits::may_credit(tx, &view)).map(|(at, _)| at);
+        let mut hits: Vec<usize> = of_logs.chain(of_values).collect();
+        hits.sort_unstable();
+        hits.dedup();
+        match hits.is_empty() {
+            true => FirstLook::Nothing(view.version()),
+            false => FirstLook::Hits(view.version(), hits),
+        }
+    }
+
+    /// The answer holds no logs, though the bloom says that there may be some for us: the receipts
+    /// decide. A provider without them cannot prove its emptiness.
+    async fn settle_doubt(
+        &self,
+        provider: &Provider,
+        body: Body<'_>,
+        watches: &WatchSet,
+    ) -> Result<Block, Failure> {
+        let (number, encoding) = (body.header.number, self.encoding_at(body.header.number));
+        match self.by_receipts(provider, body, encoding, watches).await {
+            Err(Failure::Unsupported(_)) => Err(Failure::unproven(format!(
+                "no logs in block {number}, whose bloom says that there may be some, and \
+                 eth_getBlockReceipts is not there to settle it"
+            ))),
+            settled => settled,
+        }
+    }
+
+    /// Refuses logs that were not asked for, or that the header's bloom rules out.
+    fn check_filter(&self, header: &ProvenHeader, logs: &[Log<'_>]) -> Result<(), Refusal> {
+        let ruled_out = !logs.is_empty()
+            && !self.config.zero_bloom
+            && !self.blooms.may_hold_transfer(&header.bloom);
+        if ruled_out || !logs.iter().all(|log| self.is_asked_for(log)) {
+            return Err(Refusal::unproven(format!(
+                "logs in block {} that were not asked for, or that its bloom rules out",
+                header.number
+            )));
+        }
+        Ok(())
+    }
+
+    /// Holds the logs of a transaction against its receipt: each has what the other has.
+    fn check_agreement(&self, receipt: &Receipt<'_>, logs: &[Log<'_>]) -> Result<(), Refusal> {
+        let in_answer = logs.iter().filter(|log| log.transaction_index() == receipt.index());
+        let in_receipt = receipt.logs.iter().filter(|log| self.is_asked_for(log));
+        if in_answer.eq(in_receipt) {
+            return Ok(());
+        }
+        Err(Refusal::unproven(format!(
+            "the logs of transaction {} do not agree with its receipt",
+            receipt.transaction_hash
+        )))
+    }
+
+    fn is_asked_for(&self, log: &Log<'_>) -> bool {
+        let is_transfer = log.topics.as_slice().first() == Some(&logs::TRANSFER);
+        is_transfer && self.tokens.contains(&log.address)
+    }
+}
+
+/// Holds transactions against their root. Where the block itself is only known by its logs, those
+/// of a type that this version cannot encode are taken as they are said to be.
+fn prove_list<'a>(
+    header: &ProvenHeader,
+    list: Vec<Transaction<'a>>,
+    proof: Proof,
+) -> Result<Transactions<'a>, Refusal> {
+    if proof == Proof::Logs && !transactions::all_known(&list) {
+        return Ok(Transactions::as_said(list));
+    }
+    Transactions::prove(header, list)
+}
+
+/// The native credits of the transactions at these places, all of which succeeded.
+fn native_credits(
+    whole: &Transactions<'_>,
+    succeeded: impl Iterator<Item = usize>,
+    view: &WatchView<'_>,
+) -> Result<Vec<Credit>, Refusal> {
+    let mut credits = Vec::new();
+    for at in succeeded {
+        if whole.as_slice().get(at).is_some_and(|tx| credits::may_credit(tx, view)) {
+            credits.extend(credits::of_value(at as u64, whole.get(at)?)?);
+        }
+    }
+    Ok(credits)
+}

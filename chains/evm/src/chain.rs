@@ -1,0 +1,234 @@
+//! [`Evm`]: the contract, kept by asking one provider after the other.
+
+use std::sync::{Mutex, Once, PoisonError};
+
+use alloy_primitives::map::HashSet;
+use alloy_primitives::{Address as Raw, B256, U64};
+use async_trait::async_trait;
+use confirmd_chain::{
+    Address, AddressError, At, Block, Chain, ChainError, Header, Heads, Height, ProbeReport,
+    ProviderStatus, WatchKey, WatchSet,
+};
+use confirmd_rpc::{Answer, AskError, Failure, Pool, Provider, Request};
+use futures_util::future::join_all;
+use serde::Deserialize;
+
+use crate::bloom::TokenBlooms;
+use crate::config::{EvmConfig, Finality, Verify};
+use crate::range::Window;
+use crate::{address, calls, header};
+
+/// So much older than the newest block that was seen, a provider's newest block shows that it
+/// lags behind the others, or behind what it said before.
+const STALE_AFTER_MS: i64 = 30_000;
+
+/// An EVM network.
+#[derive(Debug)]
+pub struct Evm {
+    pub(crate) config: EvmConfig,
+    pub(crate) pool: Pool,
+    pub(crate) tokens: HashSet<Raw>,
+    /// The same in order, for queries.
+    pub(crate) token_list: Vec<Raw>,
+    pub(crate) blooms: TokenBlooms,
+    window: Window,
+    /// The newest block that any provider showed.
+    newest: Mutex<Option<Header>>,
+    subscribed: Once,
+}
+
+impl Evm {
+    /// A network, asked of these providers.
+    ///
+    /// # Errors
+    /// [`ChainError::Misconfigured`] where the configuration cannot be kept; it says why.
+    pub fn new(config: EvmConfig, pool: Pool) -> Result<Self, ChainError> {
+        if let Some(problem) = config.problem() {
+            return Err(ChainError::Misconfigured(problem));
+        }
+        let mut token_list = Vec::with_capacity(config.tokens.len());
+        for token in &config.tokens {
+            token_list.push(address::raw(token).ok_or_else(|| {
+                let network = &config.network;
+                ChainError::Misconfigured(format!("{network}: token {token} is no address"))
+            })?);
+        }
+        token_list.sort_unstable();
+        token_list.dedup();
+        Ok(Self {
+            tokens: token_list.iter().copied().collect(),
+            blooms: TokenBlooms::new(&token_list),
+            token_list,
+            config,
+            pool,
+            window: Window::default(),
+            newest: Mutex::default(),
+            subscribed: Once::new(),
+        })
+    }
+
+    /// What the network was configured with.
+    #[must_use]
+    pub fn config(&self) -> &EvmConfig {
+        &self.config
+    }
+
+    async fn heads_from(&self, provider: &Provider) -> Result<Heads, Failure> {
+        calls::check_chain(provider, self.config.chain_id).await?;
+        let mut requests = vec![calls::latest()?];
+        if let Finality::Tag(tag) = self.config.finality {
+            requests.push(calls::tagged(tag)?);
+        }
+        let mut answers = provider.batch(&requests).await?.into_iter();
+        let newest = answers.next().ok_or_else(|| Failure::malformed("no answer"))??;
+        if newest.is_null() {
+            return Err(Failure::stale("null instead of the newest block"));
+        }
+        let (latest, _) = header::read::<B256>(newest.as_bytes())?;
+        let finalized = match self.config.finality {
+            Finality::Depth(depth) => latest.number.checked_sub(depth),
+            // Young networks have no such block yet, and say so by null or by an error.
+            Finality::Tag(_) => match answers.next() {
+                Some(Ok(answer)) => number(&answer)?.map(|tagged| tagged.min(latest.number)),
+                _ => None,
+            },
+        };
+        Ok(Heads { latest: latest.to_chain(), finalized: finalized.map(Height) })
+    }
+
+    /// Whether these heads are far behind what was seen before.
+    fn is_stale(&self, heads: &Heads) -> bool {
+        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        newest.as_ref().is_some_and(|newest| {
+            heads.latest.height < newest.height
+                && heads.latest.time.plus_ms(STALE_AFTER_MS) < newest.time
+        })
+    }
+
+    fn note_newest(&self, latest: &Header, lower: bool) {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        if lower || newest.as_ref().is_none_or(|newest| newest.height < latest.height) {
+            *newest = Some(latest.clone());
+        }
+    }
+}
+
+#[async_trait]
+impl Chain for Evm {
+    async fn heads(&self) -> Result<Heads, ChainError> {
+        // With one provider there is nobody to compare it with.
+        let may_compare = self.pool.providers().len() > 1;
+        let behind = Mutex::new(None::<Heads>);
+        let asked = self.pool.ask(|provider| {
+            let behind = &behind;
+            async move {
+                let heads = self.heads_from(&provider).await?;
+                if may_compare && self.is_stale(&heads) {
+                    let height = heads.latest.height;
+                    let mut best = behind.lock().unwrap_or_else(PoisonError::into_inner);
+                    if best.as_ref().is_none_or(|best| best.latest.height < height) {
+                        *best = Some(heads);
+                    }
+                    return Err(Failure::stale(format!("its newest block {height} is old")));
+                }
+                Ok(heads)
+            }
+        });
+        let asked = asked.await;
+        let behind = behind.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match (asked, behind) {
+            (Ok(heads), _) => {
+                self.note_newest(&heads.latest, false);
+                Ok(heads)
+            }
+            // All who answer are behind what was seen: then that is where the chain is now.
+            (Err(_), Some(heads)) => {
+                self.note_newest(&heads.latest, true);
+                Ok(heads)
+            }
+            (Err(error), None) => Err(error.into()),
+        }
+    }
+
+    async fn header(&self, at: At) -> Result<Header, ChainError> {
+        let at = &at;
+        let asked = self.pool.ask(|provider| async move {
+            calls::check_chain(&provider, self.config.chain_id).await?;
+            let answer = calls::block(&provider, at, false).await?;
+            let body = crate::block::Body::read(&answer, false)?;
+            body.check_place(at)?;
+            Ok(body.header.to_chain())
+        });
+        Ok(asked.await?)
+    }
+
+    async fn block(&self, at: At, watches: &WatchSet) -> Result<Block, ChainError> {
+        let at = &at;
+        let asked = self.pool.ask(|provider| async move {
+            calls::check_chain(&provider, self.config.chain_id).await?;
+            self.block_from(&provider, at, watches).await
+        });
+        Ok(asked.await?)
+    }
+
+    async fn blocks(
+        &self,
+        from: Height,
+        to: Height,
+        watches: &WatchSet,
+    ) -> Result<Vec<Block>, ChainError> {
+        let whole = self.config.native || self.config.verify == Verify::Receipts;
+        loop {
+            let wanted = (to.0.saturating_sub(from.0) + 1).min(self.window.get(whole));
+            let last = from.plus(wanted - 1);
+            let asked = self.pool.ask(|provider| async move {
+                calls::check_chain(&provider, self.config.chain_id).await?;
+                self.range_from(&provider, from, last, watches).await
+            });
+            match asked.await {
+                Ok(blocks) => {
+                    self.window.grow(wanted);
+                    return Ok(blocks);
+                }
+                Err(AskError::TooMuch(_)) if self.window.shrink(wanted) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn parse_address(&self, text: &str) -> Result<Address, AddressError> {
+        address::parse_address(text)
+    }
+
+    /// The 20 bytes. A text that is no address gets those of the zero address, to which nothing
+    /// is ever credited.
+    fn watch_key(&self, address: &Address) -> WatchKey {
+        address::watch_key(&address::raw(address).unwrap_or_default())
+    }
+
+    async fn woken(&self) {
+        self.subscribed.call_once(|| {
+            if let Ok(request) = Request::new("eth_subscribe", &("newHeads",)) {
+                self.pool.subscribe(&request);
+            }
+        });
+        self.pool.woken().await;
+    }
+
+    fn providers(&self) -> Vec<ProviderStatus> {
+        self.pool.statuses()
+    }
+
+    async fn probe(&self) -> Vec<ProbeReport> {
+        join_all(self.pool.providers().iter().map(|provider| self.probe_one(provider))).await
+    }
+}
+
+/// The number of a block; none where there is no block.
+fn number(answer: &Answer) -> Result<Option<u64>, Failure> {
+    #[derive(Deserialize)]
+    struct Numbered {
+        number: U64,
+    }
+    Ok(answer.decode::<Option<Numbered>>()?.map(|block| block.number.to()))
+}

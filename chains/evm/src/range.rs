@@ -1,0 +1,204 @@
+//! Many irreversible blocks at once, in a window that adapts to what providers take.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use confirmd_chain::{At, Block, Height, Proof, WatchSet};
+use confirmd_rpc::{Answer, CallError, Failure, Provider};
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use crate::block::Body;
+use crate::calls;
+use crate::chain::Evm;
+use crate::config::{ReceiptEncoding, Verify};
+use crate::logs::Log;
+
+/// How many blocks are asked for at first.
+const START: u64 = 16;
+/// The most that are asked for: what is read ahead is held in memory.
+const MOST: u64 = 128;
+/// The same where each block comes with all its transactions or receipts.
+const MOST_WHOLE: u64 = 32;
+/// How many blocks' receipts are fetched at once.
+const AT_ONCE: usize = 4;
+
+/// How many blocks are asked for at once. It halves when a provider finds it too much, down to
+/// one, and grows back with every success (F11).
+#[derive(Debug)]
+pub(crate) struct Window(AtomicU64);
+
+impl Default for Window {
+    fn default() -> Self {
+        Self(AtomicU64::new(START))
+    }
+}
+
+impl Window {
+    pub(crate) fn get(&self, whole: bool) -> u64 {
+        self.0.load(Ordering::Relaxed).min(if whole { MOST_WHOLE } else { MOST })
+    }
+
+    /// After so many blocks were too much. False where one block was.
+    pub(crate) fn shrink(&self, blocks: u64) -> bool {
+        self.0.store((blocks / 2).max(1), Ordering::Relaxed);
+        blocks > 1
+    }
+
+    /// After so many blocks were taken.
+    pub(crate) fn grow(&self, blocks: u64) {
+        if blocks >= self.0.load(Ordering::Relaxed) {
+            self.0.store(blocks.saturating_mul(2).min(MOST), Ordering::Relaxed);
+        }
+    }
+}
+
+impl Evm {
+    /// Blocks from `from` on up to `to`, each linked to the one before, as one provider shows and
+    /// proves them. Stops before the first that the provider does not have.
+    pub(crate) async fn range_from(
+        &self,
+        provider: &Provider,
+        from: Height,
+        to: Height,
+        watches: &WatchSet,
+    ) -> Result<Vec<Block>, Failure> {
+        let whole = self.config.native;
+        let heights: Vec<Height> = (from.0..=to.0).map(Height).collect();
+        let requests = heights.iter().map(|height| calls::block_at(*height, whole));
+        let answers = provider.batch(&requests.collect::<Result<Vec<_>, _>>()?).await?;
+        let answers = present(answers, from)?;
+        let bodies = linked(&answers, &heights, whole)?;
+        match (self.config.verify, self.encoding_at(from.0)) {
+            (Verify::Receipts, Some(encoding)) => {
+                // A loop, since the compiler cannot see that a closure's future is Send here.
+                let mut blocks = Vec::with_capacity(bodies.len());
+                for body in bodies {
+                    blocks.push(self.ranged_by_receipts(provider, body, encoding, watches));
+                }
+                stream::iter(blocks).buffered(AT_ONCE).try_collect().await
+            }
+            _ => self.ranged_by_logs(provider, bodies, watches).await,
+        }
+    }
+
+    async fn ranged_by_receipts(
+        &self,
+        provider: &Provider,
+        body: Body<'_>,
+        encoding: ReceiptEncoding,
+        watches: &WatchSet,
+    ) -> Result<Block, Failure> {
+        if let Some(empty) = self.ruled_out(&body, watches) {
+            return Ok(empty);
+        }
+        self.by_receipts(provider, body, Some(encoding), watches).await
+    }
+
+    /// The block, where its proven bloom rules out that it holds a token transfer to a watched
+    /// address. Native coin leaves no trace in a bloom.
+    fn ruled_out(&self, body: &Body<'_>, watches: &WatchSet) -> Option<Block> {
+        let view = watches.view();
+        let bloom_decides = !self.config.native && !self.config.zero_bloom;
+        let empty = bloom_decides && !self.blooms.may_hold_hit(&body.header.bloom, &view);
+        empty.then(|| Block {
+            header: body.header.to_chain(),
+            transfers: Vec::new(),
+            proof: Proof::Commitment,
+            watches: view.version(),
+        })
+    }
+
+    async fn ranged_by_logs(
+        &self,
+        provider: &Provider,
+        bodies: Vec<Body<'_>>,
+        watches: &WatchSet,
+    ) -> Result<Vec<Block>, Failure> {
+        let (Some(first), Some(last)) = (bodies.first(), bodies.last()) else {
+            return Ok(Vec::new());
+        };
+        let (first, last) = (first.header.number, last.header.number);
+        let answer = match self.tokens.is_empty() {
+            true => None,
+            false => Some(calls::logs_between(provider, first, last, &self.token_list).await?),
+        };
+        let logs: Vec<Log<'_>> = match &answer {
+            Some(answer) => answer.decode()?,
+            None => Vec::new(),
+        };
+        let mut rest = logs.as_slice();
+        let mut blocks = Vec::with_capacity(bodies.len());
+        for body in bodies {
+            let own = rest.iter().take_while(|log| log.block_number() == body.header.number);
+            let (own, later) = rest.split_at(own.count());
+            rest = later;
+            blocks.push(self.by_logs(provider, body, own, watches).await?);
+        }
+        if rest.is_empty() {
+            return Ok(blocks);
+        }
+        Err(Failure::unproven(format!("logs out of order or range between {first} and {last}")))
+    }
+}
+
+/// The answers up to the first that is not there. None at all is no answer.
+fn present(answers: Vec<Result<Answer, CallError>>, from: Height) -> Result<Vec<Answer>, Failure> {
+    let mut present = Vec::with_capacity(answers.len());
+    for answer in answers {
+        match answer {
+            Ok(answer) if !answer.is_null() => present.push(answer),
+            Ok(_) | Err(CallError::Missing(_)) => break,
+            Err(_) if !present.is_empty() => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    match present.is_empty() {
+        true => Err(Failure::Missing(format!("block {from}"))),
+        false => Ok(present),
+    }
+}
+
+/// The blocks, each at its height and linked to the one before (F8).
+fn linked<'a>(
+    answers: &'a [Answer],
+    heights: &[Height],
+    whole: bool,
+) -> Result<Vec<Body<'a>>, Failure> {
+    let mut bodies = Vec::<Body<'_>>::with_capacity(answers.len());
+    for (answer, height) in answers.iter().zip(heights) {
+        let body = Body::read(answer, whole)?;
+        body.check_place(&At::Height(*height))?;
+        if bodies.last().is_some_and(|before| before.header.hash != body.header.parent) {
+            return Err(Failure::unproven(format!(
+                "block {height} does not link to the one before it"
+            )));
+        }
+        bodies.push(body);
+    }
+    Ok(bodies)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_halves_down_to_one_and_grows_back_f11() {
+        let window = Window::default();
+        let mut seen = Vec::new();
+        loop {
+            let blocks = window.get(false);
+            seen.push(blocks);
+            if !window.shrink(blocks) {
+                break;
+            }
+        }
+        assert_eq!(seen, [16, 8, 4, 2, 1]);
+        for expected in [2, 4, 8, 16, 32, 64, 128, 128] {
+            window.grow(window.get(false));
+            assert_eq!(window.get(false), expected);
+        }
+        assert_eq!(window.get(true), 32);
+        window.grow(3);
+        assert_eq!(window.get(false), 128, "a short remainder says nothing of the window");
+    }
+}
