@@ -1,5 +1,7 @@
 //! A real node's answers: they prove as they are, and not once anything in them is changed.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use alloy_primitives::{Address, B256, U256};
 use confirmd_evm::header::{self, ProvenHeader};
 use confirmd_evm::logs::{self, Log};
