@@ -40,6 +40,7 @@ const RATE: &[&str] = &[
     "throughput",
     "quota",
     "too much load",
+    "concurrent requests",
     "reached the free tier",
     "call rate",
     "/sec",
@@ -53,6 +54,7 @@ const TOO_MUCH: &[&str] = &[
     "block range",
     "blocks range",
     "range is too",
+    "range exceeds",
     "range too",
     "max range",
     "range limit",
@@ -64,6 +66,7 @@ const TOO_MUCH: &[&str] = &[
     "too many blocks",
     "number of requested blocks",
     "returned more than",
+    "requested more than",
     "more than 10000 results",
     "too many logs",
     "too many results",
@@ -125,7 +128,9 @@ const MISSING: &[&str] = &[
     "block is not available",
     "block not available",
     "block does not exist",
+    "invalid block range",
     "beyond current head",
+    "could not be found",
     "beyond head block",
     "after last accepted block",
     "after the latest block",
@@ -140,21 +145,22 @@ const MISSING: &[&str] = &[
 
 /// What an error means to the caller.
 pub(crate) fn classify(method: &str, error: &ErrorObject, redaction: &Redaction) -> CallError {
-    let text = error.message.to_lowercase();
+    // Without URLs: a link to a page about rate limits stands in many other errors too.
+    let words = redaction.clean(&error.message);
+    let text = words.to_lowercase();
     let data = error.data.as_deref().unwrap_or_default();
     let says = |signs: &[&str]| signs.iter().any(|sign| text.contains(sign));
-    let words = redaction.clean(&error.message);
     let rpc = || RpcError { code: error.code, message: words.clone() };
     let limited = || CallError::RateLimited { words: words.clone(), retry_after: backoff(data) };
 
     if says(RATE) {
         return limited();
     }
-    if says(TOO_MUCH) {
-        return CallError::TooMuch(words);
-    }
     if says(MISSING) {
         return CallError::Missing(rpc());
+    }
+    if says(TOO_MUCH) {
+        return CallError::TooMuch(words);
     }
     if says(UNSUPPORTED) {
         return CallError::Unsupported(words);
@@ -168,6 +174,12 @@ pub(crate) fn classify(method: &str, error: &ErrorObject, redaction: &Redaction)
         METHOD_NOT_FOUND => CallError::Unsupported(words),
         METHOD_NOT_SUPPORTED if method.starts_with("eth_") => CallError::Unsupported(words),
         RESOURCE_NOT_FOUND if method.starts_with("eth_") => CallError::Missing(rpc()),
+        // A search that takes too long here takes less time over fewer blocks.
+        _ if method == "eth_getLogs"
+            && (text.contains("timed out") || text.contains("timeout")) =>
+        {
+            CallError::TooMuch(words)
+        }
         PARSE_ERROR | INVALID_REQUEST | INVALID_PARAMS => CallError::Invalid(rpc()),
         _ => CallError::Refused(rpc()),
     }
@@ -215,3 +227,6 @@ pub(crate) fn refuses_batch(error: &ErrorObject) -> Option<BatchRefusal> {
     let confused = matches!(error.code, PARSE_ERROR | INVALID_REQUEST | METHOD_NOT_FOUND);
     confused.then_some(BatchRefusal::Never)
 }
+
+#[cfg(test)]
+mod corpus;

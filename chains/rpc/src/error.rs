@@ -180,6 +180,9 @@ pub enum Failure {
     /// It lacks a method. The next one is asked.
     #[error("unsupported: {0}")]
     Unsupported(String),
+    /// It finds the request wrong. Another may understand it, so the next one is asked.
+    #[error("invalid request: {0}")]
+    Invalid(String),
     /// Ask for less; no other provider is asked.
     #[error("too much at once: {0}")]
     TooMuch(String),
@@ -228,7 +231,7 @@ impl From<CallError> for Failure {
             CallError::TooMuch(words) => Self::TooMuch(words),
             CallError::Unsupported(words) => Self::Unsupported(words),
             CallError::Missing(error) => Self::Missing(error.to_string()),
-            CallError::Invalid(error) => Self::GiveUp(format!("invalid request: {error}")),
+            CallError::Invalid(error) => Self::Invalid(error.to_string()),
         }
     }
 }
@@ -251,7 +254,7 @@ pub enum AskError {
     /// Ask for less.
     #[error("too much at once: {0}")]
     TooMuch(String),
-    /// Asking again does not help.
+    /// Asking again does not help: all find the request wrong, or serve another network.
     #[error("{0}")]
     GiveUp(String),
 }

@@ -96,3 +96,95 @@ impl Health {
         self.streak.saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unproven() -> Fault {
+        Fault::new(FaultKind::Unproven, "receipts root")
+    }
+
+    fn seconds(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    /// Lets it fail as soon as it is back, and says how long it was put aside each time.
+    fn put_aside_for(health: &mut Health, now: &mut Instant, times: usize) -> Vec<u64> {
+        let once = || {
+            health.fault(&unproven(), *now, *now);
+            let began = *now;
+            while health.is_aside(*now) {
+                *now += seconds(1);
+            }
+            now.duration_since(began).as_secs()
+        };
+        std::iter::repeat_with(once).take(times).collect()
+    }
+
+    #[test]
+    fn the_time_aside_doubles_from_one_second_to_five_minutes() {
+        let (mut health, mut now) = (Health::default(), Instant::now());
+        assert!(!health.is_aside(now));
+        let times = put_aside_for(&mut health, &mut now, 11);
+        assert_eq!(times, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+        assert_eq!(health.counts()["unproven"], 11);
+        assert_eq!(health.last_fault(), Some("unproven: receipts root"));
+    }
+
+    #[test]
+    fn a_provider_that_came_back_stands_behind_the_others_for_a_minute() {
+        let (mut health, mut now) = (Health::default(), Instant::now());
+        put_aside_for(&mut health, &mut now, 3);
+        assert_eq!(health.demerits(now), 3);
+        assert_eq!(health.demerits(now + seconds(59)), 3);
+        assert_eq!(health.demerits(now + seconds(60)), 0);
+    }
+
+    #[test]
+    fn faults_are_forgotten_one_by_one() {
+        let (mut health, mut now) = (Health::default(), Instant::now());
+        put_aside_for(&mut health, &mut now, 5);
+        now += PROBATION + 2 * FORGET_ONE;
+        assert_eq!(put_aside_for(&mut health, &mut now, 1), [8], "three are left, and one more");
+        now += PROBATION + 100 * FORGET_ONE;
+        assert_eq!(put_aside_for(&mut health, &mut now, 1), [1]);
+    }
+
+    #[test]
+    fn one_outage_seen_by_many_attempts_is_one_fault() {
+        let (mut health, now) = (Health::default(), Instant::now());
+        for _ in 0..50 {
+            health.fault(&unproven(), now - seconds(1), now);
+        }
+        assert_eq!(health.counts()["unproven"], 50);
+        assert_eq!(health.demerits(now), 1);
+        assert!(!health.is_aside(now + seconds(1)));
+    }
+
+    #[test]
+    fn what_the_provider_asks_for_is_kept_even_as_a_last_resort_f11() {
+        let (mut health, now) = (Health::default(), Instant::now());
+        let limited = |time| Fault {
+            kind: FaultKind::RateLimited,
+            words: "slow down".to_owned(),
+            retry_after: Some(time),
+        };
+        health.fault(&limited(seconds(120)), now, now);
+        assert_eq!(health.last_resort_at(), Some(now + seconds(120)));
+        health.fault(&limited(seconds(200)), now - seconds(1), now + seconds(1));
+        assert!(health.is_aside(now + seconds(200)), "a longer wish prolongs");
+        assert!(!health.is_aside(now + seconds(201)));
+        health.fault(&limited(seconds(5)), now - seconds(1), now + seconds(2));
+        assert!(health.is_aside(now + seconds(200)), "a shorter one does not cut it");
+    }
+
+    #[test]
+    fn the_last_one_left_is_asked_again_after_fifteen_seconds() {
+        let (mut health, mut now) = (Health::default(), Instant::now());
+        put_aside_for(&mut health, &mut now, 9);
+        health.fault(&unproven(), now, now);
+        assert!(health.is_aside(now + seconds(299)));
+        assert_eq!(health.last_resort_at(), Some(now + LAST_RESORT));
+    }
+}

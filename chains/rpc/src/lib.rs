@@ -6,7 +6,8 @@
 //! | `message` | a [`Request`], its [`Answer`] that is decoded from the borrowed body |
 //! | `error` | [`CallError`], sorted by what the caller can do ([`Remedy`]) |
 //! | `classify` | what providers say in their errors, and what they mean by it |
-//! | `provider` | one endpoint: rate limit, deadlines, byte cap, batches |
+//! | `provider` | one endpoint: calls, batches, what their answers mean |
+//! | `http`, `rate` | its deadlines, byte cap and `Retry-After`; its rate limit |
 //! | `health` | when a provider is put aside, for how long, and when it is trusted again |
 //! | `pool` | a network's providers, asked in order of health until one proves its answer |
 //! | `wake` | websocket subscriptions that wake a follower early |
@@ -20,9 +21,11 @@ mod classify;
 mod config;
 mod error;
 mod health;
+mod http;
 mod message;
 mod pool;
 mod provider;
+mod rate;
 mod redact;
 mod wake;
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use confirmd_chain::ProviderStatus;
-use reqwest::Client;
 use tokio::time::Instant;
 
-use crate::provider::{Provider, chain_of_words};
+use crate::http::client;
+use crate::provider::Provider;
 use crate::wake::Wake;
 use crate::{AskError, ConfigError, Failure, FaultKind, Limits, ProviderConfig, Request};
 
@@ -49,10 +49,11 @@ impl Pool {
                 let (network, name) = (network.to_owned(), config.name.clone());
                 return Err(ConfigError::DuplicateName { network, name });
             }
-            let (network, client) = (Arc::clone(&shared), client.clone());
-            pool.push(Arc::new(Provider::new(network, config, limits.clone(), client)?));
+            let provider =
+                Provider::new(Arc::clone(&shared), config, limits.clone(), client.clone())?;
+            pool.push(Arc::new(provider));
             if let Some(url) = config.ws_url()? {
-                wake.add(&config.name, &url)?;
+                wake.add(&config.name, &url, &client)?;
             }
         }
         Ok(Self { network: shared, limits, providers: pool, current: AtomicUsize::new(0), wake })
@@ -99,7 +100,8 @@ impl Pool {
     ///
     /// # Errors
     /// Where all failed, what weighs most: [`AskError::Unproven`] before [`AskError::Missing`]
-    /// before [`AskError::Unavailable`]. [`Failure::TooMuch`] and [`Failure::GiveUp`] at once.
+    /// before [`AskError::Unavailable`] before what nobody can do. [`Failure::TooMuch`] and
+    /// [`Failure::GiveUp`] at once.
     pub async fn ask<T, A, F>(&self, mut attempt: A) -> Result<T, AskError>
     where
         A: FnMut(Arc<Provider>) -> F + Send,
@@ -176,15 +178,6 @@ impl Pool {
     }
 }
 
-fn client(limits: &Limits) -> Result<Client, ConfigError> {
-    Client::builder()
-        .user_agent(concat!("confirmd/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(limits.connect)
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .map_err(|error| ConfigError::Client(chain_of_words(&error.without_url())))
-}
-
 /// What each provider said, and which of it weighs most.
 #[derive(Default)]
 struct Failures {
@@ -192,6 +185,7 @@ struct Failures {
     unproven: bool,
     missing: bool,
     unsupported: bool,
+    hopeless: bool,
     unavailable: bool,
 }
 
@@ -200,10 +194,15 @@ impl Failures {
         match failure {
             Failure::Fault(fault) => match fault.kind {
                 FaultKind::Unproven | FaultKind::Stale => self.unproven = true,
-                _ => self.unavailable = true,
+                FaultKind::WrongChain => self.hopeless = true,
+                FaultKind::RateLimited | FaultKind::Unreachable | FaultKind::Malformed => {
+                    self.unavailable = true;
+                }
             },
             Failure::Missing(_) => self.missing = true,
             Failure::Unsupported(_) => self.unsupported = true,
+            Failure::Invalid(_) => self.hopeless = true,
+            // These end the asking and are never added.
             Failure::TooMuch(_) | Failure::GiveUp(_) => {}
         }
         self.words.push(format!("{provider}: {failure}"));
@@ -214,7 +213,9 @@ impl Failures {
         match self {
             Self { unproven: true, .. } => AskError::Unproven(words),
             Self { missing: true, .. } => AskError::Missing(words),
-            Self { unsupported: true, unavailable: false, .. } => AskError::Unsupported(words),
+            Self { unavailable: true, .. } => AskError::Unavailable(words),
+            Self { unsupported: true, .. } => AskError::Unsupported(words),
+            Self { hopeless: true, .. } => AskError::GiveUp(words),
             _ => AskError::Unavailable(words),
         }
     }

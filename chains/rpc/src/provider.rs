@@ -4,23 +4,18 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use bytes::Bytes;
 use confirmd_chain::ProviderStatus;
-use governor::clock::Clock;
-use governor::middleware::NoOpMiddleware;
-use governor::nanos::Nanos;
-use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
-use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, StatusCode, Url};
+use reqwest::{Client, StatusCode};
 use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::classify::{BatchRefusal, classify, refuses_batch};
 use crate::health::Health;
+use crate::http::{Http, Response};
 use crate::message::{ErrorObject, Replies, Reply};
+use crate::rate::RateLimit;
 use crate::redact::Redaction;
 use crate::{Answer, CallError, ConfigError, Fault, Limits, ProviderConfig, Request};
 
@@ -28,10 +23,7 @@ use crate::{Answer, CallError, ConfigError, Fault, Limits, ProviderConfig, Reque
 pub struct Provider {
     network: Arc<str>,
     name: Arc<str>,
-    client: Client,
-    url: Url,
-    limits: Limits,
-    redaction: Redaction,
+    http: Http,
     rate: Option<RateLimit>,
     next_id: AtomicU64,
     /// Shrinks when the provider refuses batches; 1 means single calls.
@@ -63,10 +55,7 @@ impl Provider {
         Ok(Self {
             network,
             name: config.name.as_str().into(),
-            client,
-            url,
-            limits,
-            redaction,
+            http: Http { client, url, limits, redaction },
             rate: rate.map(RateLimit::new),
             next_id: AtomicU64::new(1),
             batch_size: AtomicUsize::new(batch_size.get().min(burst)),
@@ -125,7 +114,7 @@ impl Provider {
     /// Records a fault of an attempt that began at `started` and puts the provider aside.
     pub(crate) fn fault(&self, fault: &Fault, started: Instant) {
         // What the chain says may quote the provider.
-        let words = self.redaction.clean(&fault.words);
+        let words = self.http.redaction.clean(&fault.words);
         let fault = Fault { kind: fault.kind, words, retry_after: fault.retry_after };
         tracing::warn!(network = %self.network, provider = %self.name, %fault, "put aside");
         self.distrust();
@@ -213,8 +202,12 @@ impl Provider {
         body.push(']');
         let result = match self.post(count, body).await {
             Ok(response) => self.several(requests, first, &response),
-            Err(CallError::TooMuch(_)) => Ok(Batch::Refused(BatchRefusal::Smaller)),
             Err(error) => Err(error),
+        };
+        // Of a batch there can be less before there must be less of a call.
+        let result = match result {
+            Err(CallError::TooMuch(_)) => Ok(Batch::Refused(BatchRefusal::Smaller)),
+            other => other,
         };
         match &result {
             Ok(Batch::Answers(answers)) => answers.iter().for_each(|answer| self.count(answer)),
@@ -284,23 +277,23 @@ impl Provider {
     /// Reads the body, or says what its status means where it is no JSON-RPC.
     fn read(&self, response: &Response, max: usize) -> Result<Replies, CallError> {
         match response.status {
-            StatusCode::TOO_MANY_REQUESTS => {
-                let words = self.redaction.clean(&String::from_utf8_lossy(&response.body));
-                Err(CallError::RateLimited { words, retry_after: response.retry_after })
-            }
+            StatusCode::TOO_MANY_REQUESTS => Err(self.rate_limited(response)),
             StatusCode::PAYLOAD_TOO_LARGE => Err(CallError::TooMuch(self.status_words(response))),
             status => Replies::read(&response.body, max).map_err(|words| match status {
-                status if status.is_success() => CallError::Malformed(self.redaction.clean(&words)),
+                status if status.is_success() => {
+                    CallError::Malformed(self.http.redaction.clean(&words))
+                }
                 _ => self.bad_status(response),
             }),
         }
     }
 
     fn sort(&self, method: &str, error: &ErrorObject, response: &Response) -> CallError {
-        match classify(method, error, &self.redaction) {
+        match classify(method, error, &self.http.redaction) {
             CallError::RateLimited { words, retry_after } => {
                 let retry_after = response.retry_after.or(retry_after);
-                let retry_after = retry_after.map(|time| time.min(self.limits.max_retry_after));
+                let retry_after =
+                    retry_after.map(|time| time.min(self.http.limits.max_retry_after));
                 CallError::RateLimited { words, retry_after }
             }
             // Our request is fine elsewhere; it is the credentials that are not.
@@ -313,13 +306,25 @@ impl Provider {
         }
     }
 
+    /// What a status of 429 says, in JSON-RPC or in any other words.
+    fn rate_limited(&self, response: &Response) -> CallError {
+        if let Ok(Replies::One(Reply { outcome: Err(error), .. })) =
+            Replies::read(&response.body, 1)
+            && let limited @ CallError::RateLimited { .. } = self.sort("", &error, response)
+        {
+            return limited;
+        }
+        let words = self.status_words(response);
+        CallError::RateLimited { words, retry_after: response.retry_after }
+    }
+
     fn bad_status(&self, response: &Response) -> CallError {
         CallError::Unreachable(self.status_words(response))
     }
 
     fn status_words(&self, response: &Response) -> String {
         let body = String::from_utf8_lossy(&response.body);
-        format!("HTTP {}: {}", response.status.as_u16(), self.redaction.clean(&body))
+        format!("HTTP {}: {}", response.status.as_u16(), self.http.redaction.clean(&body))
     }
 
     /// Waits for the rate limit to grant `calls`, then posts a body and reads the whole answer.
@@ -328,7 +333,7 @@ impl Provider {
             rate.granted(calls).await;
         }
         let started = Instant::now();
-        let exchange = tokio::time::timeout(self.limits.total, self.exchange_bodies(body)).await;
+        let response = self.http.post(body).await;
         let took = started.elapsed();
         metrics::histogram!(
             "confirmd_provider_request_duration_seconds",
@@ -336,39 +341,9 @@ impl Provider {
             "provider" => Arc::clone(&self.name),
         )
         .record(took.as_secs_f64());
-        let response = exchange.unwrap_or_else(|_| {
-            Err(CallError::Unreachable(format!("no whole answer within {:?}", self.limits.total)))
-        })?;
+        let response = response?;
         self.note_latency(took);
         Ok(response)
-    }
-
-    async fn exchange_bodies(&self, body: String) -> Result<Response, CallError> {
-        let unreachable = |error: reqwest::Error| {
-            CallError::Unreachable(self.redaction.clean(&chain_of_words(&error.without_url())))
-        };
-        let request = self.client.post(self.url.clone());
-        let request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let mut response = request.body(body).send().await.map_err(unreachable)?;
-        let max = self.limits.max_answer_bytes;
-        let too_much = || CallError::TooMuch(format!("an answer of more than {max} bytes"));
-        let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
-        if announced.is_some_and(|announced| announced > max) {
-            return Err(too_much());
-        }
-        let mut body = Vec::with_capacity(announced.unwrap_or(0));
-        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-            if body.len() + chunk.len() > max {
-                return Err(too_much());
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Response {
-            status: response.status(),
-            retry_after: retry_after(response.headers())
-                .map(|time| time.min(self.limits.max_retry_after)),
-            body: body.into(),
-        })
     }
 
     fn note_latency(&self, took: Duration) {
@@ -402,74 +377,4 @@ enum Batch {
     Answers(Vec<Result<Answer, CallError>>),
     /// The provider does not take it like this.
     Refused(BatchRefusal),
-}
-
-/// An HTTP answer, read to its end.
-struct Response {
-    status: StatusCode,
-    retry_after: Option<Duration>,
-    body: Bytes,
-}
-
-/// `Retry-After` in seconds or as a date (RFC 9110, 10.2.3). A date is held against the answer's
-/// own `Date`, so that no clock of ours has to agree with the provider's.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let date = |text: &str| -> Option<SystemTime> { httpdate::parse_http_date(text).ok() };
-    match text.parse() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => {
-            let now = headers.get(DATE)?.to_str().ok().and_then(date)?;
-            Some(date(text)?.duration_since(now).unwrap_or_default())
-        }
-    }
-}
-
-/// An error with all its causes: reqwest's own text alone says only that something failed.
-pub(crate) fn chain_of_words(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !words.contains(&more) {
-            words += ": ";
-            words += &more;
-        }
-        cause = error.source();
-    }
-    words
-}
-
-/// A provider's rate, on tokio's clock, so that tests can turn it.
-struct RateLimit {
-    limiter: RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Nanos>>,
-    clock: TokioClock,
-    burst: NonZeroU32,
-}
-
-#[derive(Clone)]
-struct TokioClock(Instant);
-
-impl Clock for TokioClock {
-    type Instant = Nanos;
-
-    fn now(&self) -> Nanos {
-        self.0.elapsed().into()
-    }
-}
-
-impl RateLimit {
-    fn new(per_second: NonZeroU32) -> Self {
-        let clock = TokioClock(Instant::now());
-        let limiter = RateLimiter::direct_with_clock(Quota::per_second(per_second), clock.clone());
-        Self { limiter, clock, burst: per_second }
-    }
-
-    /// Waits until so many calls are granted; more than the burst count as the burst.
-    async fn granted(&self, calls: NonZeroU32) {
-        let calls = calls.min(self.burst);
-        while let Ok(Err(until)) = self.limiter.check_n(calls) {
-            tokio::time::sleep(until.wait_time_from(self.clock.now())).await;
-        }
-    }
 }

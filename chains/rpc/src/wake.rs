@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::{SinkExt, StreamExt};
-use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::{Client, Url};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::provider::chain_of_words;
+use crate::http::chain_of_words;
 use crate::redact::Redaction;
 use crate::{ConfigError, Request};
 
@@ -49,14 +49,19 @@ struct Socket {
 
 impl Wake {
     /// Adds a provider's websocket; user and password become an `Authorization` header.
-    pub(crate) fn add(&mut self, provider: &str, url: &Url) -> Result<(), ConfigError> {
+    pub(crate) fn add(
+        &mut self,
+        provider: &str,
+        url: &Url,
+        client: &Client,
+    ) -> Result<(), ConfigError> {
         let problem = "must be a ws:// or wss:// URL";
         let wrong = || ConfigError::Url { name: provider.to_owned(), key: "ws", problem };
         let mut bare = url.clone();
         bare.set_username("").and_then(|()| bare.set_password(None)).map_err(|()| wrong())?;
         self.sockets.push(Arc::new(Socket {
             provider: provider.to_owned(),
-            authorization: authorization(url).map_err(|_| wrong())?,
+            authorization: authorization(url, client).map_err(|_| wrong())?,
             redaction: Redaction::new([url]),
             url: String::from(bare).into(),
         }));
@@ -82,12 +87,11 @@ impl Wake {
 
 /// Lets reqwest make the header, as it does for HTTP. It knows no `ws`, but the scheme does not
 /// enter the header.
-fn authorization(url: &Url) -> Result<Option<HeaderValue>, reqwest::Error> {
+fn authorization(url: &Url, client: &Client) -> Result<Option<HeaderValue>, reqwest::Error> {
     let mut http = url.clone();
     let scheme = if url.scheme() == "wss" { "https" } else { "http" };
     // Both are special schemes, between which the standard allows the change.
     let _ = http.set_scheme(scheme);
-    let client = reqwest::Client::builder().build()?;
     Ok(client.get(http).build()?.headers().get(AUTHORIZATION).cloned())
 }
 
