@@ -37,7 +37,8 @@ pub(crate) use words::{is_name, list_of, nearest};
 /// may be logged (I12).
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Folders of registry files; a later one's file replaces an earlier one of the same id.
+    /// Folders of registry files; a later one's file replaces an earlier one of the same id. By
+    /// default `networks` beside the configuration file.
     pub registry: Vec<PathBuf>,
     /// The HTTP server.
     pub server: Server,

@@ -275,6 +275,11 @@ impl<'d> Value<'d> {
         }
     }
 
+    /// The string as it is written, without the environment's variables, for messages.
+    pub(crate) fn raw(&self) -> &'d str {
+        self.inner.as_str().unwrap_or_default()
+    }
+
     /// A string of a certain form. The message quotes it as it is written in the file.
     pub(crate) fn parsed<T>(
         &self,
@@ -282,7 +287,7 @@ impl<'d> Value<'d> {
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
         let text = self.string()?;
-        let raw = self.inner.as_str().unwrap_or_default();
+        let raw = self.raw();
         parse(&text).or_else(|| self.fail(format!("expected {expected}, found {raw:?}")))
     }
 
@@ -302,7 +307,7 @@ impl<'d> Value<'d> {
         if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == text) {
             return Some(*choice);
         }
-        let raw = self.inner.as_str().unwrap_or_default();
+        let raw = self.raw();
         let words = choices.iter().map(|(word, _)| *word);
         let hint = nearest(&text, words.clone());
         let hint = hint.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();

@@ -26,7 +26,9 @@ const DAY: Duration = Duration::from_secs(86_400);
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
 pub(super) fn config(root: &Table<'_>, folder: &Path) -> Option<Config> {
-    let registry = root.optional("registry", |value| value.list(Value::string));
+    let registry = root.optional("registry", |value| {
+        value.some("folders of registry files", |value| registry_folder(value, folder))
+    });
     let server = root.optional("server", |value| value.table(server));
     let store = root.optional("store", |value| value.table(store));
     let keys = root.or("keys", Vec::new(), |value| value.list(|key| key.table(api_key)));
@@ -41,7 +43,7 @@ pub(super) fn config(root: &Table<'_>, folder: &Path) -> Option<Config> {
         root.or("networks", Vec::new(), |value| value.named(|id, v| named(id, v, network)));
     let retention = root.optional("retention", |value| value.table(retention));
     Some(Config {
-        registry: registry_folders(registry, folder),
+        registry: registry.unwrap_or_else(|| vec![folder.join("networks")]),
         server: server.unwrap_or(Server { listen: LISTEN }),
         store: store.unwrap_or_else(default_store),
         keys,
@@ -54,14 +56,17 @@ pub(super) fn config(root: &Table<'_>, folder: &Path) -> Option<Config> {
 
 /// A relative folder is that of the current directory where it exists there, else that beside
 /// the configuration file.
-fn registry_folders(written: Option<Vec<String>>, beside: &Path) -> Vec<PathBuf> {
-    let written = written.unwrap_or_else(|| vec!["networks".to_owned()]);
-    let resolve = |folder: String| {
-        let folder = PathBuf::from(folder);
-        let other = beside.join(&folder);
-        if folder.is_absolute() || folder.is_dir() || !other.is_dir() { folder } else { other }
-    };
-    written.into_iter().map(resolve).collect()
+fn registry_folder(value: &Value<'_>, beside: &Path) -> Option<PathBuf> {
+    let folder = PathBuf::from(value.string()?);
+    let beside = beside.join(&folder);
+    match (folder.is_dir(), beside.is_dir()) {
+        (true, _) => Some(folder),
+        (false, true) => Some(beside),
+        (false, false) => value.fail(
+            "expected a folder of registry files; there is none of this name in the current \
+             directory, nor beside this file",
+        ),
+    }
 }
 
 fn named<T>(
@@ -251,9 +256,10 @@ fn defaults(table: &Table<'_>, endpoints: &[&str]) -> Option<Defaults> {
         if endpoints.contains(&name.as_str()) {
             return Some(name);
         }
+        let raw = value.raw();
         match nearest(&name, endpoints.iter().copied()) {
-            Some(near) => value.fail(format!("no endpoint `{name}`; did you mean `{near}`?")),
-            None => value.fail(format!("no endpoint `{name}`; there is {}", list_of(endpoints))),
+            Some(near) => value.fail(format!("no endpoint `{raw}`; did you mean `{near}`?")),
+            None => value.fail(format!("no endpoint `{raw}`; there is {}", list_of(endpoints))),
         }
     };
     let plain = default_defaults();

@@ -184,6 +184,12 @@ fn what_is_wrong_is_named_by_file_line_and_key() {
              \"8080\"",
         ),
         ("[server]\nlisten = 8080", "2: server.listen: expected a string, found an integer"),
+        (
+            "registry = [\"nowhere\"]",
+            "1: registry[0]: expected a folder of registry files; there is none of this name in the \
+          current directory, nor beside this file",
+        ),
+        ("registry = []", "1: registry: is empty; expected a list of folders of registry files"),
         ("server = 1", "1: server: expected a table, found an integer"),
         (
             "[store]\nurl = \"mysql://u:hidden@h/d\"",
@@ -393,8 +399,12 @@ fn secrets_are_never_shown_i12() {
     let broken = FULL.replace("\"https:", "\"${ETHEREUM_KEY}:").replace("whsec_", "");
     let broken =
         broken.replace("postgres:", "nosql:").replace("CONFIRMD_WEBHOOK", "AMN_SCANNER_WEBHOOK");
+    // A variable in the wrong place is quoted by its name.
+    let broken = broken.replace("[\"backend\", \"amn\"]", "[\"${ETHEREUM_KEY}\"]");
+    let broken =
+        broken.replace("0.0.0.0:9000", "${ETHEREUM_KEY}").replace("\"1h\"", "\"${ETHEREUM_KEY}\"");
     let error = parse(&broken).expect_err("broken");
-    assert!(error.problems.len() >= 4, "{error}");
+    assert!(error.problems.len() >= 7, "{error}");
     for shown in [
         format!("{config:?} {config:#?}"),
         format!("{settings:?}"),
