@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use confirmd_chain::{Confirmations, Height};
+use confirmd_evm::Verify;
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 use url::Url;
@@ -248,26 +249,6 @@ pub struct NetworkConfig {
     pub start: Option<Height>,
     /// Where it is written.
     pub origin: Origin,
-}
-
-/// How a provider's answers are proven.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verify {
-    /// The receipts root is rebuilt: nothing can be hidden, invented or altered.
-    Receipts,
-    /// Logs are checked against blocks and blooms: a log that is left out may go unnoticed.
-    Logs,
-}
-
-impl Verify {
-    /// The mode's name in the configuration and the status.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Receipts => "receipts",
-            Self::Logs => "logs",
-        }
-    }
 }
 
 /// One RPC endpoint of a network.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use confirmd_chain::{Address, Amount, Asset, Confirmations, Height};
+use confirmd_evm::{Finality, ReceiptEncoding};
 
 use crate::config::{ConfigError, Origin, Provider};
 
@@ -47,7 +48,7 @@ pub struct Network {
     /// From when on a block is irreversible.
     pub finality: Finality,
     /// How the receipts root is encoded; none where it is not known.
-    pub receipts: Option<ReceiptsEncoding>,
+    pub receipts: Option<ReceiptEncoding>,
     /// The lowest height at which `verify = "receipts"` can hold.
     pub verify_from: Height,
     /// Whether the headers' blooms are always zero, so that they tell nothing.
@@ -90,46 +91,6 @@ impl Family {
 impl fmt::Display for Family {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-/// From when on a block is irreversible.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finality {
-    /// When the node's block tag `finalized` has passed it.
-    Finalized,
-    /// When the node's block tag `safe` has passed it.
-    Safe,
-    /// When so many blocks stand on it.
-    Depth(u64),
-}
-
-/// How a network encodes the receipts under its receipts root.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReceiptsEncoding {
-    /// As Ethereum does.
-    Ethereum,
-    /// As the OP stack does: deposits carry a nonce and a version.
-    Optimism,
-    /// As Arbitrum does.
-    Arbitrum,
-}
-
-impl ReceiptsEncoding {
-    /// Its name in registry files.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ethereum => "ethereum",
-            Self::Optimism => "optimism",
-            Self::Arbitrum => "arbitrum",
-        }
-    }
-
-    /// Whether receipts of this encoding can be proven by this version of confirmd.
-    #[must_use]
-    pub const fn is_proven(self) -> bool {
-        matches!(self, Self::Ethereum)
     }
 }
 

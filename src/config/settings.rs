@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use confirmd_chain::{Amount, Confirmations, Height};
+use confirmd_evm::ReceiptEncoding;
 
 use super::{
     Config, ConfigError, NetworkConfig, Problem, Provider, TokenConfig, Verify, list_of, nearest,
 };
-use crate::registry::{AssetInfo, Network, ReceiptsEncoding, Registry};
+use crate::registry::{AssetInfo, Network, Registry};
 
 /// Everything that the daemon starts from.
 #[derive(Clone, Debug)]
@@ -280,7 +281,7 @@ fn is_meant(symbol: &str, info: &AssetInfo) -> bool {
 fn receipts_refusal(wanted: &NetworkConfig, network: &Network) -> Option<String> {
     match network.receipts {
         None => Some("the registry does not name its encoding of receipts".to_owned()),
-        Some(encoding) if !encoding.is_proven() => Some(unproven(encoding)),
+        Some(encoding) if !encoding.is_supported() => Some(unproven(encoding)),
         Some(_) => wanted.start.filter(|start| *start < network.verify_from).map(|start| {
             let from = network.verify_from;
             format!("`start = {start}` is below {from}, from where on the registry allows it")
@@ -288,7 +289,7 @@ fn receipts_refusal(wanted: &NetworkConfig, network: &Network) -> Option<String>
     }
 }
 
-fn unproven(encoding: ReceiptsEncoding) -> String {
+fn unproven(encoding: ReceiptEncoding) -> String {
     let name = encoding.as_str();
     format!("its encoding of receipts, `{name}`, is not known to this version")
 }

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use alloy_primitives::Address as EvmAddress;
 use confirmd_chain::{Address, Amount, Asset, Confirmations, Height};
+use confirmd_evm::{Finality, ReceiptEncoding, Tag, parse_address};
 
-use super::{AssetInfo, Explorer, Family, FeeProxies, Finality, Network, ReceiptsEncoding};
+use super::{AssetInfo, Explorer, Family, FeeProxies, Network};
 use crate::config::{Table, Value, is_name, providers};
 
 const FAMILIES: [(&str, Family); 3] =
     [("evm", Family::Evm), ("bitcoin", Family::Bitcoin), ("solana", Family::Solana)];
-const ENCODINGS: [(&str, ReceiptsEncoding); 3] = [
-    ("ethereum", ReceiptsEncoding::Ethereum),
-    ("optimism", ReceiptsEncoding::Optimism),
-    ("arbitrum", ReceiptsEncoding::Arbitrum),
+const ENCODINGS: [(&str, ReceiptEncoding); 3] = [
+    ("ethereum", ReceiptEncoding::Ethereum),
+    ("optimism", ReceiptEncoding::Optimism),
+    ("arbitrum", ReceiptEncoding::Arbitrum),
 ];
 /// Ether's coin type in SLIP-44, which networks with ether as native coin share.
 const SLIP44_ETHER: u32 = 60;
@@ -117,7 +117,7 @@ fn confirmations(table: &Table<'_>) -> Option<(Confirmations, Confirmations)> {
 }
 
 fn finality(table: &Table<'_>) -> Option<Finality> {
-    let tags = [("finalized", Finality::Finalized), ("safe", Finality::Safe)];
+    let tags = [("finalized", Finality::Tag(Tag::Finalized)), ("safe", Finality::Tag(Tag::Safe))];
     let tag = table.optional("tag", |value| value.choice(&tags));
     let depth = table.optional("depth", |value| value.integer(1..=1_000_000));
     if table.has("tag") == table.has("depth") {
@@ -230,15 +230,7 @@ fn address(value: &Value<'_>, family: Family) -> Option<Address> {
     if family != Family::Evm {
         return text(value).map(Address::from_canonical);
     }
-    let expected = "an address of 0x and 40 hex digits, of one case or with its EIP-55 checksum";
-    value.parsed(expected, |text| canonical_evm_address(text).map(Address::from_canonical))
-}
-
-/// EIP-55's text of an address. Mixed case is a checksum, and must be right.
-fn canonical_evm_address(text: &str) -> Option<String> {
-    let digits = text.strip_prefix("0x")?;
-    let checksum = text.parse::<EvmAddress>().ok()?.to_checksum(None);
-    let mixed = digits.bytes().any(|b| b.is_ascii_uppercase())
-        && digits.bytes().any(|b| b.is_ascii_lowercase());
-    (!mixed || checksum == text).then_some(checksum)
+    // Not even an address is quoted: what was written may be a private key (I12).
+    let text = value.string()?;
+    parse_address(&text).map_or_else(|error| value.fail(error.to_string()), Some)
 }

@@ -79,6 +79,17 @@ pub enum Verify {
     Logs,
 }
 
+impl Verify {
+    /// As the configuration and the status have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Receipts => "receipts",
+            Self::Logs => "logs",
+        }
+    }
+}
+
 impl ReceiptEncoding {
     /// As the registry has it.
     #[must_use]
