@@ -442,6 +442,20 @@ fn the_shipped_configuration_is_a_starting_point() {
 }
 
 #[test]
+fn the_configuration_of_the_container_fits_the_registry() {
+    let environment = |name: &str| match name {
+        "CONFIRMD_STORE_URL" => Some("postgres://confirmd:pw@database/confirmd".to_owned()),
+        "CONFIRMD_WEBHOOK_URL" => Some("https://shop.example/webhooks".to_owned()),
+        other => environment(other),
+    };
+    let path = root().join("config/compose.toml");
+    let config = Config::load_with(&path, &environment).expect("loads");
+    let registry = Registry::load(&config.registry).expect("shipped");
+    let settings = Settings::merge(config, registry).expect("fits the registry");
+    assert_eq!((settings.config.store.kind, settings.networks.len()), (StoreKind::Postgres, 1));
+}
+
+#[test]
 fn the_shipped_configuration_names_the_variables_it_needs() {
     let error = Config::load_with(&root().join(FILE), &|_| None).expect_err("no variables");
     let messages: Vec<_> = error.problems.iter().map(|problem| problem.message.as_str()).collect();
