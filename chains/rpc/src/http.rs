@@ -1,5 +1,6 @@
 //! One exchange over HTTP, within its limits (F12).
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ pub(crate) struct Http {
     pub(crate) client: Client,
     pub(crate) url: Url,
     pub(crate) limits: Limits,
-    pub(crate) redaction: Redaction,
+    pub(crate) redaction: Arc<Redaction>,
 }
 
 /// A client for all providers of a network.

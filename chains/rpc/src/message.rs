@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::CallError;
-use crate::RpcError;
+use crate::redact::Redaction;
+use crate::{CallError, RpcError};
 
 /// One call: a method and its parameters.
 #[derive(Clone, Debug)]
@@ -57,37 +58,44 @@ pub(crate) const INVALID_PARAMS: i64 = -32602;
 
 /// The result of a call: the bytes as they came. Decoding borrows from them.
 #[derive(Clone)]
-pub struct Answer(Bytes);
+pub struct Answer {
+    result: Bytes,
+    redaction: Arc<Redaction>,
+}
 
 impl Answer {
+    pub(crate) fn new(result: Bytes, redaction: Arc<Redaction>) -> Self {
+        Self { result, redaction }
+    }
+
     /// Reads the result. Types may borrow: `&str` where nothing is escaped, `Cow<str>` and
     /// `&RawValue` always. A `null` is `None` for an `Option` and an error for all else.
     ///
     /// # Errors
     /// [`CallError::Malformed`] where the result is of another form.
     pub fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<T, CallError> {
-        // serde's message can quote the value; a result holds no secret, but may be long.
-        serde_json::from_slice(&self.0)
-            .map_err(|error| CallError::Malformed(error.to_string().chars().take(300).collect()))
+        // serde's message may quote the value, and the value repeat what the provider was sent.
+        serde_json::from_slice(&self.result)
+            .map_err(|error| CallError::Malformed(self.redaction.clean(&error.to_string())))
     }
 
     /// Whether the result is `null`.
     #[must_use]
     pub fn is_null(&self) -> bool {
-        &*self.0 == b"null"
+        &*self.result == b"null"
     }
 
     /// The result's JSON.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.result
     }
 }
 
 /// How long it is, not what is in it.
 impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Answer({} bytes)", self.0.len())
+        write!(f, "Answer({} bytes)", self.result.len())
     }
 }
 
@@ -104,7 +112,7 @@ pub(crate) struct ErrorObject {
 pub(crate) struct Reply {
     /// None for `null`, absent, or anything but a whole number.
     pub(crate) id: Option<u64>,
-    pub(crate) outcome: Result<Answer, ErrorObject>,
+    pub(crate) outcome: Result<Bytes, ErrorObject>,
 }
 
 /// What an answer's body holds.
@@ -158,7 +166,7 @@ impl Envelope<'_> {
         let id = self.id.and_then(|id| id.get().parse().ok());
         let outcome = match (self.result, self.error) {
             (_, Some(error)) => Err(read_error(error)),
-            (Some(result), None) => Ok(Answer(body.slice_ref(result.get().as_bytes()))),
+            (Some(result), None) => Ok(body.slice_ref(result.get().as_bytes())),
             (None, None) => return Err("neither result nor error".to_owned()),
         };
         Ok(Reply { id, outcome })

@@ -107,20 +107,27 @@ impl Pool {
         A: FnMut(Arc<Provider>) -> F + Send,
         F: Future<Output = Result<T, Failure>> + Send,
     {
-        let mut failures = Failures::default();
-        for provider in self.ready().await? {
+        let ready = self.ready().await?;
+        // One that is put aside may have what the others lack for good.
+        let unavailable = ready.len() < self.providers.len();
+        let mut failures = Failures { unavailable, ..Failures::default() };
+        for provider in ready {
             self.take_over(&provider);
             let started = Instant::now();
             let failure = match attempt(Arc::clone(&provider)).await {
                 Ok(answer) => return Ok(answer),
-                Err(Failure::TooMuch(words)) => return Err(AskError::TooMuch(words)),
-                Err(Failure::GiveUp(words)) => return Err(AskError::GiveUp(words)),
+                Err(Failure::TooMuch(words)) => {
+                    return Err(AskError::TooMuch(provider.clean(&words)));
+                }
+                Err(Failure::GiveUp(words)) => {
+                    return Err(AskError::GiveUp(provider.clean(&words)));
+                }
                 Err(failure) => failure,
             };
             if let Failure::Fault(fault) = &failure {
                 provider.fault(fault, started);
             }
-            failures.add(provider.name(), &failure);
+            failures.add(&provider, &failure);
         }
         Err(failures.verdict())
     }
@@ -190,7 +197,7 @@ struct Failures {
 }
 
 impl Failures {
-    fn add(&mut self, provider: &str, failure: &Failure) {
+    fn add(&mut self, provider: &Provider, failure: &Failure) {
         match failure {
             Failure::Fault(fault) => match fault.kind {
                 FaultKind::Unproven | FaultKind::Stale => self.unproven = true,
@@ -205,7 +212,8 @@ impl Failures {
             // These end the asking and are never added.
             Failure::TooMuch(_) | Failure::GiveUp(_) => {}
         }
-        self.words.push(format!("{provider}: {failure}"));
+        let words = provider.clean(&failure.to_string());
+        self.words.push(format!("{}: {words}", provider.name()));
     }
 
     fn verdict(self) -> AskError {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use confirmd_chain::ProviderStatus;
 use reqwest::{Client, StatusCode};
 use serde::Serialize;
@@ -48,6 +49,7 @@ impl Provider {
     ) -> Result<Self, ConfigError> {
         let url = config.http_url()?;
         let redaction = Redaction::new([&url].into_iter().chain(config.ws_url()?.as_ref()));
+        let redaction = Arc::new(redaction);
         let rate = config.requests_per_second;
         let batch_size = config.batch_size.map_or(limits.batch_size, |n| n.min(limits.batch_size));
         // A batch larger than what the rate grants at once could never be sent.
@@ -111,10 +113,15 @@ impl Provider {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The words without the provider's URL and credentials.
+    pub(crate) fn clean(&self, words: &str) -> String {
+        self.http.redaction.clean(words)
+    }
+
     /// Records a fault of an attempt that began at `started` and puts the provider aside.
     pub(crate) fn fault(&self, fault: &Fault, started: Instant) {
         // What the chain says may quote the provider.
-        let words = self.http.redaction.clean(&fault.words);
+        let words = self.clean(&fault.words);
         let fault = Fault { kind: fault.kind, words, retry_after: fault.retry_after };
         tracing::warn!(network = %self.network, provider = %self.name, %fault, "put aside");
         self.distrust();
@@ -220,7 +227,9 @@ impl Provider {
     fn single(&self, request: &Request, id: u64, response: &Response) -> Result<Answer, CallError> {
         match self.read(response, 1)? {
             Replies::One(reply) => match reply.outcome {
-                Ok(answer) if reply.id == Some(id) && response.status.is_success() => Ok(answer),
+                Ok(result) if reply.id == Some(id) && response.status.is_success() => {
+                    Ok(self.answer(result))
+                }
                 Ok(_) if reply.id == Some(id) => Err(self.bad_status(response)),
                 // A server that cannot read the request does not know its id.
                 Err(error) if reply.id.is_none_or(|found| found == id) => {
@@ -269,9 +278,14 @@ impl Provider {
             return Err(CallError::Malformed(words));
         }
         let answers = requests.iter().zip(replies).map(|(request, reply)| {
-            reply.outcome.map_err(|error| self.sort(request.method(), &error, response))
+            let sort = |error| self.sort(request.method(), &error, response);
+            reply.outcome.map(|result| self.answer(result)).map_err(sort)
         });
         Ok(Batch::Answers(answers.collect()))
+    }
+
+    fn answer(&self, result: Bytes) -> Answer {
+        Answer::new(result, Arc::clone(&self.http.redaction))
     }
 
     /// Reads the body, or says what its status means where it is no JSON-RPC.

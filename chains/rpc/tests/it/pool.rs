@@ -167,6 +167,38 @@ async fn what_weighs_most_is_what_the_chain_hears() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_others_lack_is_not_given_up_while_one_is_put_aside() {
+    let pool = pool(&["a", "b"]);
+    let by = |provider: &Provider| match provider.name() {
+        "a" => Err(Failure::stale("behind")),
+        _ => Err(Failure::Unsupported("eth_getBlockReceipts".to_owned())),
+    };
+    for asked in [vec!["a", "b"], vec!["b"]] {
+        let (who, outcome) = ask(&pool, by).await;
+        assert_eq!(who, asked);
+        let error = ChainError::from(outcome.expect_err("nobody can"));
+        assert!(!matches!(error, ChainError::Misconfigured(_)), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn asking_may_borrow_and_move_between_threads() {
+    fn can_move<T: Send>(future: T) -> T {
+        future
+    }
+    let pool = pool(&["a"]);
+    let (block, full) = (String::from("0x1"), true);
+    let asking = pool.ask(|provider| {
+        let block = &block;
+        async move {
+            let answer = provider.call("eth_getBlockByNumber", (block, full)).await?;
+            Ok(answer.decode::<Option<u64>>()?)
+        }
+    });
+    can_move(asking).await.expect_err("nobody listens there");
+}
+
+#[tokio::test(start_paused = true)]
 async fn with_all_put_aside_it_waits_for_the_first_to_come_back() {
     let pool = pool(&["a", "b"]);
     let fault = |time: u64| {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use confirmd_rpc::{Failure, Limits, Pool, Provider, Request};
+use confirmd_rpc::{Failure, Limits, Pool, Request};
 use secrecy::SecretString;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -84,8 +84,9 @@ async fn nothing_that_is_shown_holds_a_secret_i12_f19() {
         // The worst a provider can do: it repeats all that it was sent, in every form.
         let url = with_secrets(&server.uri());
         let echo = format!("{url} {} {}", SECRETS.join(" "), server.address());
+        let result = json!({ "id": 1, "result": echo });
         let json = json!({ "id": null, "error": { "code": -32000, "message": echo } });
-        for body in [json.to_string(), echo.clone()] {
+        for body in [json.to_string(), result.to_string(), echo.clone()] {
             server.reset().await;
             let answer = ResponseTemplate::new(status).set_body_string(body);
             Mock::given(matchers::any()).respond_with(answer).mount(&server).await;
@@ -112,16 +113,17 @@ async fn all_that_is_shown(name: &str, url: &str) -> String {
     let subscribe = Request::new("eth_subscribe", &["newHeads"]).expect("a request");
     pool.subscribe(&subscribe);
     let provider = &pool.providers()[0];
-    let error = provider.call("eth_chainId", ()).await.expect_err("fails");
+    // The first call of a provider has the id 1, to which one server answers.
+    let answer = provider.call("eth_chainId", ()).await.and_then(|answer| answer.decode::<u64>());
+    let error = answer.expect_err("fails");
     shown += &format!("{error} {error:?}");
     let error = provider.batch(&[subscribe.clone(), subscribe]).await.expect_err("fails");
     shown += &format!("{error} {error:?}");
-    let error = pool
-        .ask(|provider: Arc<Provider>| async move {
-            provider.call("eth_chainId", ()).await?;
-            Err::<(), _>(Failure::unproven(format!("{} said so", provider.name())))
-        })
-        .await
-        .expect_err("fails");
-    shown + &format!("{error} {error:?} {:?} {pool:?} {provider:?}", pool.statuses())
+    for failure in [Failure::Missing, Failure::TooMuch, Failure::GiveUp, Failure::unproven] {
+        // A chain that quotes what it was told; the last one puts the provider aside.
+        let asking = pool.ask(|_| async { Err::<(), _>(failure(url.to_owned())) });
+        let error = asking.await.expect_err("fails");
+        shown += &format!("{error} {error:?}");
+    }
+    shown + &format!("{:?} {pool:?} {provider:?}", pool.statuses())
 }
