@@ -132,7 +132,9 @@ CREATE TABLE deliveries (
     state       TEXT   NOT NULL,                  -- waiting, in_flight, taken, dead, superseded
     passable    BIGINT NOT NULL DEFAULT 0,        -- 1: later events need not wait for it
     attempts    BIGINT NOT NULL DEFAULT 0,
+    step        BIGINT NOT NULL DEFAULT 0,        -- its place in the retry schedule
     next_at     BIGINT NOT NULL,
+    resume_at   BIGINT,                           -- its time by the schedule, once brought forward
     claim       TEXT,                             -- whoever holds it may record its outcome
     claim_until BIGINT,
     last_status BIGINT,
@@ -143,6 +145,8 @@ CREATE TABLE deliveries (
 );
 CREATE INDEX deliveries_due ON deliveries (endpoint, next_at) WHERE state = 'waiting';
 CREATE INDEX deliveries_claimed ON deliveries (claim_until) WHERE state = 'in_flight';
+CREATE INDEX deliveries_dead ON deliveries (endpoint) WHERE state = 'dead';
+CREATE INDEX deliveries_finished ON deliveries (finished_at) WHERE finished_at IS NOT NULL;
 CREATE INDEX deliveries_in_order ON deliveries (endpoint, account, subject, sequence);
 CREATE INDEX deliveries_by_intent ON deliveries (account, intent);
 

@@ -9,6 +9,7 @@ mod deliveries;
 mod events;
 mod intents;
 mod networks;
+mod outbox;
 mod outcome;
 mod status;
 mod transfers;
@@ -23,9 +24,13 @@ use sqlx::migrate::Migrator;
 use sqlx::{Any, AnyPool, Row};
 
 pub use backfills::Backfill;
+pub use deliveries::{
+    Attempt, Delivery, DeliveryFilter, DeliveryState, EndpointCounts, NumberedAttempt, Retry,
+};
 pub use events::{Actor, LoggedEvent, NewDelivery, TimelineEntry};
 pub use intents::{CreateError, IntentFilter, NewIntent, RailWatch};
 pub use networks::{Cursor, Fence, NetworkRow};
+pub use outbox::{AttemptOutcome, Claimed, Next};
 pub use outcome::Recording;
 pub use status::{FollowerState, FollowerStatus, ProviderState};
 pub use transfers::Found;
