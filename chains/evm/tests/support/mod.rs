@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test uses a part")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+pub(crate) mod scripted;
+
 use alloy_primitives::{Address as Raw, B256, U256, keccak256};
 use async_trait::async_trait;
 use confirmd_chain::conformance::Subject;
