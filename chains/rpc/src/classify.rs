@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::message::{ErrorObject, INVALID_PARAMS};
-use crate::redact::Redaction;
+use crate::redact::{Redaction, without_urls};
 use crate::{CallError, RpcError};
 
 const PARSE_ERROR: i64 = -32700;
@@ -145,11 +145,10 @@ const MISSING: &[&str] = &[
 
 /// What an error means to the caller.
 pub(crate) fn classify(method: &str, error: &ErrorObject, redaction: &Redaction) -> CallError {
-    // Without URLs: a link to a page about rate limits stands in many other errors too.
-    let words = redaction.clean(&error.message);
-    let text = words.to_lowercase();
+    let text = readable(&error.message);
     let data = error.data.as_deref().unwrap_or_default();
     let says = |signs: &[&str]| signs.iter().any(|sign| text.contains(sign));
+    let words = redaction.clean(&error.message);
     let rpc = || RpcError { code: error.code, message: words.clone() };
     let limited = || CallError::RateLimited { words: words.clone(), retry_after: backoff(data) };
 
@@ -185,6 +184,13 @@ pub(crate) fn classify(method: &str, error: &ErrorObject, redaction: &Redaction)
     }
 }
 
+/// The words that count: a link to a page about rate limits stands in many other errors too. Not
+/// redacted, since a URL may hold words of ours ("/block").
+fn readable(message: &str) -> String {
+    const ENOUGH: usize = 2_000;
+    without_urls(&message.chars().take(ENOUGH).collect::<String>()).to_lowercase()
+}
+
 /// Infura says in the error's data how long to stay away.
 fn backoff(data: &str) -> Option<Duration> {
     #[derive(Deserialize)]
@@ -210,7 +216,7 @@ pub(crate) enum BatchRefusal {
 
 /// Whether an error refuses the batch as such, not a call in it.
 pub(crate) fn refuses_batch(error: &ErrorObject) -> Option<BatchRefusal> {
-    let text = error.message.to_lowercase();
+    let text = readable(&error.message);
     let says = |signs: &[&str]| signs.iter().any(|sign| text.contains(sign));
     if says(RATE) {
         return None;

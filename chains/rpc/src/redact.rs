@@ -66,7 +66,7 @@ fn userinfo_as_typed(url: &Url) -> impl Iterator<Item = String> {
 }
 
 /// Replaces every `scheme://…` up to the next space or quote.
-fn without_urls(text: &str) -> String {
+pub(crate) fn without_urls(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("://") {

@@ -293,3 +293,12 @@ fn refusals_of_a_batch_are_told_from_those_of_a_call() {
         assert_eq!(refuses_batch(&error), expected, "{code} {message}");
     }
 }
+
+#[test]
+fn a_word_that_stands_in_the_url_too_keeps_its_meaning() {
+    let url = reqwest::Url::parse("https://node.example/block/range/unknown").expect("a URL");
+    let message = "unknown block".to_owned();
+    let error = ErrorObject { code: -32000, message, data: None };
+    let sorted = classify(LOGS, &error, &Redaction::new([&url]));
+    assert!(matches!(sorted, CallError::Missing(_)), "{sorted:?}");
+}
