@@ -5,3 +5,4 @@ pub mod config;
 pub mod registry;
 pub mod settlement;
 pub mod store;
+pub mod webhook;

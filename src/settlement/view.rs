@@ -29,6 +29,8 @@ pub struct IntentView {
     pub overdue: bool,
     /// The rail that settles it.
     pub settled_by: Option<String>,
+    /// The transaction that made the amount complete.
+    pub completed_by: Option<String>,
     /// How deep its payment is.
     pub confirmations: u32,
     /// How deep it must be.
@@ -183,6 +185,9 @@ impl IntentView {
             status,
             overdue: now > intent.expires_at && matches!(status, Status::Pending | Status::Partial),
             settled_by: settled.then(|| intent.rails[assessment.rail].rail_id.clone()),
+            completed_by: assessment
+                .completed_by
+                .map(|completing| credits[completing].id.transaction.to_string()),
             confirmations: assessment.confirmations.0,
             required_confirmations: intent.rails[assessment.rail].required.0,
             rails: rails(intent, &assessment.received),
