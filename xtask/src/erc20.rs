@@ -92,6 +92,11 @@ impl<'a> Erc20<'a> {
         Ok(Self { anvil, address, owner })
     }
 
+    /// A token that was deployed before, by the node's first account.
+    pub fn at(anvil: &'a Anvil, address: Address) -> Self {
+        Self { anvil, address, owner: anvil.accounts()[0] }
+    }
+
     /// Sends `amount` base units from the owner; [`Anvil::send`] says when it returns.
     pub async fn transfer(&self, to: Address, amount: U256) -> Result<B256> {
         self.transfer_as(self.owner, to, amount).await

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 mod tasks;
 
-use tasks::{ci, test};
+use tasks::{ci, demo, test};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Development tasks")]
@@ -19,6 +19,8 @@ struct Arguments {
 enum Task {
     /// Run all tests, against a real EVM node and a real PostgreSQL that this starts
     Test(test::Arguments),
+    /// Show a payment, from the intent to the verified webhook, on a real node
+    Demo(demo::Arguments),
     /// Run what CI runs: format, clippy, licences and bans, docs, tests
     Ci,
 }
@@ -26,6 +28,7 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Test(arguments) => test::run(&arguments),
+        Task::Demo(arguments) => demo::run(&arguments),
         Task::Ci => ci::run(),
     };
     match outcome {

@@ -3,6 +3,7 @@
 use std::{env, process::Command};
 
 pub(crate) mod ci;
+pub(crate) mod demo;
 pub(crate) mod summary;
 pub(crate) mod test;
 
