@@ -1,8 +1,12 @@
 //! confirmd watches blockchains for payments and reports every change by a signed webhook.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod families;
 pub mod registry;
 pub mod settlement;
 pub mod store;
+pub mod telemetry;
+pub mod watcher;
 pub mod webhook;

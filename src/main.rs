@@ -1,3 +1,7 @@
-//! confirmd.
+//! The `confirmd` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    confirmd::cli::main()
+}

@@ -115,6 +115,23 @@ impl Transaction {
         Ok(())
     }
 
+    /// The hash of the block that we hold at a height.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn block_hash(
+        &mut self,
+        network: &NetworkId,
+        height: Height,
+    ) -> Result<Option<BlockHash>> {
+        let row = sqlx::query("SELECT hash FROM blocks WHERE network = $1 AND height = $2")
+            .bind(network.as_str())
+            .bind(signed(height.0))
+            .fetch_optional(&mut *self.inner)
+            .await?;
+        row.map(|row| Ok(BlockHash::new(column::<String>(&row, "hash")?))).transpose()
+    }
+
     /// The times of the kept blocks at these heights.
     ///
     /// # Errors

@@ -195,7 +195,8 @@ impl Store {
         number(&row, "n")
     }
 
-    /// Open intents whose time is over, as `account/id`, oldest first.
+    /// Open intents whose time is over, by the clock and on every network that can pay them, as
+    /// `account/id`, oldest first.
     ///
     /// # Errors
     /// When the database fails.
@@ -203,6 +204,10 @@ impl Store {
         let rows: Vec<(String,)> = sqlx::query_as(
             "SELECT intent FROM intents
              WHERE status IN ('pending', 'partial') AND expires_at < $1
+                 AND NOT EXISTS (
+                     SELECT 1 FROM rails JOIN networks ON networks.network = rails.network
+                     WHERE rails.intent = intents.intent
+                         AND COALESCE(networks.cursor_time, 0) <= intents.expires_at)
              ORDER BY expires_at LIMIT $2",
         )
         .bind(now.0)

@@ -156,6 +156,30 @@ impl Store {
         Ok((keys.collect::<Result<_>>()?, WatchVersion(version)))
     }
 
+    /// What decoders look up on a network for these intents, given as `account/id`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn watches_of(
+        &self,
+        network: &NetworkId,
+        intents: impl Iterator<Item = &str>,
+    ) -> Result<Vec<WatchKey>> {
+        let mut keys = Vec::new();
+        for intent in intents {
+            let rows: Vec<(Vec<u8>,)> =
+                sqlx::query_as("SELECT watch FROM rails WHERE network = $1 AND intent = $2")
+                    .bind(network.as_str())
+                    .bind(intent)
+                    .fetch_all(&self.read)
+                    .await?;
+            for (raw,) in rows {
+                keys.extend(WatchKey::new(&raw));
+            }
+        }
+        Ok(keys)
+    }
+
     /// How many watches a network has.
     ///
     /// # Errors

@@ -129,6 +129,23 @@ impl Transaction {
         Ok(touched)
     }
 
+    /// Whether a transfer is known and stands on the chain.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn is_placed(&mut self, network: &NetworkId, id: &TransferId) -> Result<bool> {
+        let row = sqlx::query(
+            "SELECT 1 FROM transfers
+             WHERE network = $1 AND tx = $2 AND idx = $3 AND height IS NOT NULL",
+        )
+        .bind(network.as_str())
+        .bind(id.transaction.as_str())
+        .bind(id.index.to_string())
+        .fetch_optional(&mut *self.inner)
+        .await?;
+        Ok(row.is_some())
+    }
+
     /// Who is to have a transfer: the open intent that waits for this asset here, else the newest
     /// closed one that did and still watches, else whoever watches the address.
     async fn owner(&mut self, network: &NetworkId, transfer: &Transfer) -> Result<Option<String>> {

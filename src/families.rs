@@ -1,0 +1,85 @@
+//! Where the families of chains are built: a new one is one line here.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use confirmd_chain::{Asset, Chain};
+use confirmd_evm::{Evm, EvmConfig};
+use confirmd_rpc::{Limits, Pool, ProviderConfig};
+
+use crate::config::{Followed, Provider};
+use crate::registry::Family;
+
+/// Why a network cannot be followed as configured. Names the network and the key.
+#[derive(Debug, thiserror::Error)]
+pub enum FamilyError {
+    /// Its providers cannot be asked.
+    #[error("networks.{network}.providers: {problem}")]
+    Providers {
+        /// The network.
+        network: String,
+        /// What is wrong, without the URL (I12).
+        problem: String,
+    },
+    /// Its chain cannot be read that way.
+    #[error("networks.{network}: {problem}")]
+    Chain {
+        /// The network.
+        network: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+/// Makes what follows a network.
+///
+/// # Errors
+/// When the network cannot be followed as configured.
+pub fn build(followed: &Followed) -> Result<Arc<dyn Chain>, FamilyError> {
+    match followed.network.family {
+        Family::Evm => Ok(Arc::new(evm(followed)?)),
+        other => Err(FamilyError::Chain {
+            network: followed.network.id.clone(),
+            problem: format!("the family {other} is not followed by this version of confirmd"),
+        }),
+    }
+}
+
+fn evm(followed: &Followed) -> Result<Evm, FamilyError> {
+    let network = &followed.network;
+    let wrong = |problem: String| FamilyError::Chain { network: network.id.clone(), problem };
+    let chain_id = network.chain_id.ok_or_else(|| wrong("has no chain_id".to_owned()))?;
+    let tokens = followed.assets.iter().filter_map(|asset| match &asset.info.asset {
+        Asset::Token(address) => Some(address.clone()),
+        Asset::Native => None,
+    });
+    let config = EvmConfig {
+        network: network.id.clone(),
+        chain_id,
+        finality: network.finality,
+        receipts: network.receipts,
+        verify_from: network.verify_from,
+        verify: followed.verify,
+        tokens: tokens.collect(),
+        zero_bloom: network.zero_bloom,
+        native: followed.assets.iter().any(|asset| asset.info.asset == Asset::Native),
+    };
+    Evm::new(config, pool(followed)?).map_err(|error| wrong(error.to_string()))
+}
+
+fn pool(followed: &Followed) -> Result<Pool, FamilyError> {
+    let providers: Vec<_> = followed.providers.iter().map(provider).collect();
+    Pool::new(&followed.network.id, &providers, Limits::default()).map_err(|error| {
+        FamilyError::Providers { network: followed.network.id.clone(), problem: error.to_string() }
+    })
+}
+
+fn provider(provider: &Provider) -> ProviderConfig {
+    ProviderConfig {
+        name: provider.name.clone(),
+        url: provider.url.clone(),
+        ws: provider.ws.clone(),
+        requests_per_second: provider.requests_per_second.and_then(NonZeroU32::new),
+        batch_size: None,
+    }
+}

@@ -1,0 +1,263 @@
+//! What a step writes, in one transaction.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use confirmd_chain::{Asset, Block, Height, Timestamp, WatchVersion};
+use tokio::sync::Notify;
+
+use super::KEPT_BLOCKS;
+use crate::clock::Clock;
+use crate::settlement::{
+    Change, Event, Intent, NetworkId, Outcome, Retraction, apply, step_heights,
+};
+use crate::store::{
+    Actor, Backfill, Cursor, Fence, Found, Recording, Result, Store, StoreError, Transaction,
+};
+use crate::webhook::Endpoints;
+
+/// Linked blocks that are committed together, oldest first; never empty.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'a> {
+    /// The blocks.
+    pub blocks: &'a [Block],
+    /// The newest height that both branches share, when the blocks take others' places.
+    pub rolled_back_to: Option<Height>,
+    /// The newest irreversible height.
+    pub finalized: Option<Height>,
+}
+
+/// Writes steps. Shared by a network's follower and its backfills.
+#[derive(Clone)]
+pub struct Committer {
+    /// Where to.
+    pub store: Store,
+    /// The network.
+    pub network: NetworkId,
+    /// Symbol and decimals of what can be paid with.
+    pub assets: Arc<BTreeMap<Asset, (String, u8)>>,
+    /// Who gets which event.
+    pub endpoints: Endpoints,
+    /// How long an address is watched after its intent closed.
+    pub late_window: Duration,
+    /// The time.
+    pub clock: Clock,
+    /// Woken when there is something to deliver.
+    pub courier: Arc<Notify>,
+}
+
+impl std::fmt::Debug for Committer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Committer").field("network", &self.network).finish_non_exhaustive()
+    }
+}
+
+/// What a step changes for intents.
+struct Touch<'a> {
+    intents: BTreeSet<String>,
+    from: Height,
+    rolled_back_to: Option<Height>,
+    blocks: &'a [Block],
+}
+
+impl Committer {
+    /// Commits blocks and everything that follows from them, the cursor included (I1).
+    ///
+    /// # Errors
+    /// When the database fails, or another instance follows the network now; then nothing of the
+    /// step was written.
+    pub async fn commit(&self, fence: &Fence, step: Step<'_>) -> Result<()> {
+        let (Some(first), Some(last)) = (step.blocks.first(), step.blocks.last()) else {
+            return Ok(());
+        };
+        let mut tx = self.store.begin().await?;
+        tx.advance(fence, &Cursor::from(&last.header), step.finalized).await?;
+        let mut intents = BTreeSet::new();
+        if let Some(ancestor) = step.rolled_back_to {
+            intents.extend(tx.matured_intents_above(&self.network, ancestor).await?);
+            intents.extend(tx.displace_transfers_above(&self.network, ancestor).await?);
+            tx.remove_blocks_above(&self.network, ancestor).await?;
+        }
+        let headers = step.blocks.iter().map(|block| &block.header);
+        tx.insert_blocks(&self.network, headers).await?;
+        for block in step.blocks {
+            intents.extend(self.place(&mut tx, block, false).await?);
+        }
+        intents.extend(tx.woken_intents(&self.network, last.header.height).await?);
+        let from = first.header.height;
+        let touch =
+            Touch { intents, from, rolled_back_to: step.rolled_back_to, blocks: step.blocks };
+        let reported = self.settle(&mut tx, touch).await?;
+        self.seal(&mut tx, step.blocks).await?;
+        tx.prune_blocks_below(&self.network, last.header.height.minus(KEPT_BLOCKS)).await?;
+        tx.commit().await?;
+        if reported {
+            self.courier.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Notes that the follower knows every watch up to `version`, while no block is on its way.
+    ///
+    /// # Errors
+    /// As [`Self::commit`].
+    pub async fn seal_at(
+        &self,
+        fence: &Fence,
+        version: WatchVersion,
+        cursor: Height,
+    ) -> Result<()> {
+        let mut tx = self.store.begin().await?;
+        tx.hold(fence).await?;
+        tx.seal_backfills(&self.network, version, cursor).await?;
+        tx.commit().await
+    }
+
+    /// Commits what a backfill found up to `next`, exclusive. Blocks that are not ours any more
+    /// are refused: the caller has to look again.
+    ///
+    /// # Errors
+    /// As [`Self::commit`].
+    pub async fn commit_backfill(
+        &self,
+        fence: &Fence,
+        jobs: &[Backfill],
+        blocks: &[Block],
+        next: Height,
+    ) -> Result<bool> {
+        let mut tx = self.store.begin().await?;
+        tx.hold(fence).await?;
+        let mut intents = BTreeSet::new();
+        let mut from = next;
+        for block in blocks.iter().filter(|block| !block.transfers.is_empty()) {
+            let ours = tx.block_hash(&self.network, block.header.height).await?;
+            if ours.is_some_and(|ours| ours != block.header.hash) {
+                return Ok(false);
+            }
+            let touched = self.place(&mut tx, block, true).await?;
+            if !touched.is_empty() {
+                from = from.min(block.header.height);
+            }
+            intents.extend(touched);
+        }
+        let reported =
+            self.settle(&mut tx, Touch { intents, from, rolled_back_to: None, blocks }).await?;
+        for job in jobs {
+            tx.advance_backfill(&job.id, next).await?;
+        }
+        tx.commit().await?;
+        if reported {
+            self.courier.notify_one();
+        }
+        Ok(true)
+    }
+
+    /// Puts a block's transfers at their places; answers the intents that they touch. A backfill
+    /// takes only those that nobody has yet.
+    async fn place(
+        &self,
+        tx: &mut Transaction,
+        block: &Block,
+        only_new: bool,
+    ) -> Result<BTreeSet<String>> {
+        let now = self.clock.now();
+        let mut touched = BTreeSet::new();
+        for (position, transfer) in (0_u32..).zip(&block.transfers) {
+            // The chain decodes registered assets only, so an unknown one cannot come.
+            let Some((symbol, decimals)) = self.assets.get(&transfer.asset) else { continue };
+            if only_new && tx.is_placed(&self.network, &transfer.id).await? {
+                continue;
+            }
+            let found =
+                Found { transfer, header: &block.header, position, symbol, decimals: *decimals };
+            touched.extend(tx.place_transfer(&self.network, &found, now).await?);
+        }
+        Ok(touched)
+    }
+
+    /// Locks every touched intent in the order of their keys, settles it afresh, and writes what
+    /// came of it. Answers whether there is anything to deliver.
+    async fn settle(&self, tx: &mut Transaction, touch: Touch<'_>) -> Result<bool> {
+        if touch.intents.is_empty() {
+            return Ok(false);
+        }
+        let now = self.clock.now();
+        let cursors = tx.cursors().await?;
+        let cursor = cursors.get(&self.network).copied().unwrap_or(touch.from);
+        let actor = Actor { kind: "chain".to_owned(), name: self.network.to_string() };
+        let route = |intent: &Intent, event: &Event| self.endpoints.route(intent, event);
+        let recording = Recording {
+            cursors: &cursors,
+            route: &route,
+            actor: &actor,
+            late_window: self.late_window,
+            now,
+        };
+        let mut reported = false;
+        for key in &touch.intents {
+            let Some((intent, credits)) = tx.lock_intent(key).await? else {
+                return Err(StoreError::Corrupt(format!("a transfer names no intent: {key}")));
+            };
+            let heights = step_heights(&intent, &credits, &self.network, touch.from, cursor);
+            let times = self.times(tx, heights, touch.blocks).await?;
+            let outcome = apply(
+                intent,
+                credits,
+                &Change {
+                    network: &self.network,
+                    rolled_back_to: touch.rolled_back_to,
+                    from: touch.from,
+                    cursors: &cursors,
+                    times: &times,
+                    retraction: Retraction::Reorg,
+                    now,
+                },
+            );
+            count(&self.network, &outcome);
+            reported |= !outcome.events.is_empty();
+            tx.record_outcome(&outcome, &recording).await?;
+        }
+        Ok(reported)
+    }
+
+    /// Block times: of the step's own blocks, and of the kept ones.
+    async fn times(
+        &self,
+        tx: &mut Transaction,
+        heights: BTreeSet<Height>,
+        blocks: &[Block],
+    ) -> Result<BTreeMap<Height, Timestamp>> {
+        let mut times: BTreeMap<_, _> =
+            blocks.iter().map(|block| (block.header.height, block.header.time)).collect();
+        let missing = heights.into_iter().filter(|height| !times.contains_key(height));
+        let missing: Vec<_> = missing.collect();
+        times.extend(tx.block_times(&self.network, missing.into_iter()).await?);
+        Ok(times)
+    }
+
+    /// Ends the range of backfills below the first block that was decoded with their watches.
+    async fn seal(&self, tx: &mut Transaction, blocks: &[Block]) -> Result<()> {
+        let mut sealed = None;
+        for block in blocks {
+            if sealed < Some(block.watches) {
+                let below = block.header.height.minus(1);
+                tx.seal_backfills(&self.network, block.watches, below).await?;
+                sealed = Some(block.watches);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn count(network: &NetworkId, outcome: &Outcome) {
+    for event in &outcome.events {
+        metrics::counter!("confirmd_events_total", "type" => event.kind.as_str()).increment(1);
+        metrics::counter!(
+            "confirmd_transfers_total",
+            "network" => network.to_string(),
+            "outcome" => event.kind.as_str()
+        )
+        .increment(1);
+    }
+}

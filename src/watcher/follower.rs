@@ -1,0 +1,502 @@
+//! One network, block by block.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use confirmd_chain::{
+    At, Block, ChainError, Header, Heads, Height, Timestamp, WatchSet, WatchVersion,
+};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::Followed;
+use super::backfill::Backfiller;
+use super::branch::{self, BranchError};
+use super::commit::{Committer, Step};
+use crate::settlement::NetworkId;
+use crate::store::{Cursor, Fence, FollowerState, FollowerStatus, StoreError};
+
+/// How many irreversible blocks are asked for at once, and committed together.
+const RANGE: u64 = 256;
+/// How many blocks above the irreversible ones are fetched and committed together.
+const BATCH: u64 = 32;
+/// How many of them are asked for at the same time.
+const AHEAD: usize = 4;
+/// How often the status is written while nothing in it changes but numbers.
+const STATUS_EVERY_MS: i64 = 2_000;
+/// How long a named block may be missing before that is shown as a stall.
+const MISSING_FOR_MS: i64 = 30_000;
+/// How often watches are looked at that need no more watching.
+const TIDY_EVERY_MS: i64 = 60_000;
+
+/// Follows one network. Whatever fails, it does not skip: it shows what is wrong and asks again,
+/// for ever (I3).
+pub struct Follower {
+    followed: Followed,
+    committer: Committer,
+    instance: String,
+    watches: Arc<WatchSet>,
+    sealed: Arc<Notify>,
+    status: FollowerStatus,
+    status_written: Timestamp,
+    tidied: Timestamp,
+    behind_since: Option<Timestamp>,
+}
+
+/// What a follower holds while it owns its network.
+struct Post {
+    fence: Fence,
+    cursor: Option<Cursor>,
+    finalized: Option<Height>,
+    /// The next irreversible blocks, asked for while the last ones are committed.
+    ahead: Option<ReadAhead>,
+}
+
+/// The height at which it begins, and the blocks as they come.
+type ReadAhead = (Height, JoinHandle<Result<Vec<Block>, ChainError>>);
+
+/// Whether there may be more to do at once.
+#[derive(PartialEq)]
+enum Progress {
+    Moved,
+    AtTip,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum StepError {
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    #[error("the store fails: {0}")]
+    Store(#[from] StoreError),
+    /// Only an operator can help (I5).
+    #[error("{0}")]
+    Stopped(String),
+}
+
+impl From<BranchError> for StepError {
+    fn from(error: BranchError) -> Self {
+        match error {
+            BranchError::TooDeep(reason) => Self::Stopped(reason),
+            BranchError::Chain(error) => Self::Chain(error),
+            BranchError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+/// Waits between tries: from a quarter of a second to a minute, for ever.
+pub(super) fn back_off() -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_jitter()
+        .with_min_delay(Duration::from_millis(250))
+        .with_max_delay(Duration::from_mins(1))
+        .without_max_times()
+        .build()
+}
+
+impl Follower {
+    /// A follower of one network; `instance` names this process to others.
+    #[must_use]
+    pub fn new(followed: Followed, committer: Committer, instance: String) -> Self {
+        let now = committer.clock.now();
+        let status = FollowerStatus {
+            state: FollowerState::CatchingUp,
+            since: now,
+            verify: followed.verify.to_owned(),
+            threshold: followed.threshold.0,
+            ..FollowerStatus::default()
+        };
+        Self {
+            followed,
+            committer,
+            instance,
+            watches: Arc::default(),
+            sealed: Arc::default(),
+            status,
+            status_written: Timestamp(0),
+            tidied: now,
+            behind_since: None,
+        }
+    }
+
+    /// Follows the network until it is stopped.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut waits = back_off();
+        while !stop.is_cancelled() {
+            let backfills = stop.child_token();
+            let failed = self.hold_post(&stop, &backfills, &mut waits).await;
+            backfills.cancel();
+            let Err(failed) = failed else { return };
+            self.show_failure(&failed).await;
+            let pause = waits.next().unwrap_or(Duration::from_mins(1));
+            self.pause(&stop, pause).await;
+        }
+    }
+
+    /// Takes the network over and follows it; only a store that fails, or a newer owner, ends it.
+    async fn hold_post(
+        &mut self,
+        stop: &CancellationToken,
+        backfills: &CancellationToken,
+        waits: &mut ExponentialBackoff,
+    ) -> Result<(), StepError> {
+        let network = self.committer.network.clone();
+        let fence = self.committer.store.take_over(&network, &self.instance).await?;
+        let row = self.committer.store.network(&network).await?;
+        self.watches = Arc::default();
+        self.refresh_watches().await?;
+        let mut post = Post {
+            fence,
+            cursor: row.as_ref().and_then(|row| row.cursor.clone()),
+            finalized: row.and_then(|row| row.finalized),
+            ahead: None,
+        };
+        info!(%network, cursor = post.cursor.as_ref().map(|c| c.height.0), "following");
+        let backfiller = Backfiller {
+            committer: self.committer.clone(),
+            chain: self.followed.chain.clone(),
+            fence: post.fence.clone(),
+            sealed: self.sealed.clone(),
+        };
+        tokio::spawn(backfiller.run(backfills.clone()));
+        while !stop.is_cancelled() {
+            let pause = match self.step(&mut post).await {
+                Ok(progress) => {
+                    *waits = back_off();
+                    if progress == Progress::Moved {
+                        continue;
+                    }
+                    self.followed.poll_interval
+                }
+                Err(StepError::Store(failed)) => return Err(failed.into()),
+                Err(failed) => {
+                    post.ahead = None;
+                    self.show_failure(&failed).await;
+                    waits.next().unwrap_or(Duration::from_mins(1))
+                }
+            };
+            self.pause(stop, pause).await;
+        }
+        Ok(())
+    }
+
+    /// Waits, but not when there may be news.
+    async fn pause(&self, stop: &CancellationToken, pause: Duration) {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.followed.chain.woken() => {}
+            () = self.followed.new_watches.notified() => {}
+            () = self.committer.clock.sleep(pause) => {}
+        }
+    }
+
+    /// One look at the chain: fetches what comes after the cursor, proves that it links, commits.
+    async fn step(&mut self, post: &mut Post) -> Result<Progress, StepError> {
+        let version = self.refresh_watches().await?;
+        let heads = self.followed.chain.heads().await?;
+        let Some(cursor) = post.cursor.clone() else {
+            return self.begin(post, &heads).await;
+        };
+        self.raise_finalized(post, &cursor, &heads).await?;
+        let progress = if heads.latest.height > cursor.height {
+            self.move_up(post, &cursor, &heads).await?
+        } else {
+            self.stay(post, &cursor, &heads, version).await?
+        };
+        self.show_progress(post, &heads).await?;
+        self.tidy(post).await?;
+        Ok(progress)
+    }
+
+    /// Knows every watch that the store knows, before the next block is decoded.
+    async fn refresh_watches(&self) -> Result<WatchVersion, StoreError> {
+        let since = self.watches.view().version();
+        let store = &self.committer.store;
+        let (keys, version) = store.watches_since(&self.committer.network, since).await?;
+        if version > since {
+            self.watches.add(keys, version);
+        }
+        Ok(version)
+    }
+
+    /// The very first block of a network: the configured one, else the head.
+    async fn begin(&self, post: &mut Post, heads: &Heads) -> Result<Progress, StepError> {
+        let first = self.followed.start.unwrap_or(heads.latest.height);
+        let block = self.followed.chain.block(At::Height(first), &self.watches).await?;
+        self.commit(post, std::slice::from_ref(&block), None).await?;
+        Ok(Progress::Moved)
+    }
+
+    /// The newest irreversible height, once the block there is ours. It only rises.
+    async fn raise_finalized(
+        &self,
+        post: &mut Post,
+        cursor: &Cursor,
+        heads: &Heads,
+    ) -> Result<(), StepError> {
+        let Some(named) = heads.finalized.filter(|named| Some(*named) > post.finalized) else {
+            return Ok(());
+        };
+        if named > cursor.height {
+            return Ok(());
+        }
+        let network = &self.committer.network;
+        let Some(ours) = self.committer.store.block(network, named).await? else {
+            return Ok(());
+        };
+        let theirs = self.followed.chain.header(At::Height(named)).await?;
+        if theirs.hash == ours.hash {
+            post.finalized = Some(named);
+        }
+        Ok(())
+    }
+
+    /// The providers are ahead: takes the next blocks, or another branch if they do not link.
+    async fn move_up(
+        &mut self,
+        post: &mut Post,
+        cursor: &Cursor,
+        heads: &Heads,
+    ) -> Result<Progress, StepError> {
+        let next = cursor.height.next();
+        let mut blocks = match heads.finalized {
+            Some(finalized) if finalized >= next => self.range(post, next, finalized).await?,
+            _ => self.batch(next, heads.latest.height).await?,
+        };
+        let Some(first) = blocks.first() else { return Ok(Progress::AtTip) };
+        if first.header.parent != cursor.hash {
+            let tip = blocks.swap_remove(0).header;
+            post.ahead = None;
+            return self.switch_branch(post, cursor, &tip).await;
+        }
+        self.commit(post, &blocks, None).await?;
+        Ok(Progress::Moved)
+    }
+
+    /// The providers are not ahead: at the tip, behind us, or on another branch.
+    async fn stay(
+        &mut self,
+        post: &mut Post,
+        cursor: &Cursor,
+        heads: &Heads,
+        version: WatchVersion,
+    ) -> Result<Progress, StepError> {
+        if heads.latest.height == cursor.height && heads.latest.hash != cursor.hash {
+            return self.switch_branch(post, cursor, &heads.latest).await;
+        }
+        // A lower head alone is no reorg: the provider may be behind.
+        if heads.latest.height < cursor.height
+            && let Some(tip) = self.shorter_branch(post, heads).await?
+        {
+            return self.switch_branch(post, cursor, &tip).await;
+        }
+        if self.committer.store.has_unsealed_backfills(&self.committer.network).await? {
+            self.committer.seal_at(&post.fence, version, cursor.height).await?;
+            self.sealed.notify_one();
+        }
+        Ok(Progress::AtTip)
+    }
+
+    /// A branch lower than ours is followed when the network calls a block on it irreversible
+    /// that is not ours.
+    async fn shorter_branch(
+        &self,
+        post: &Post,
+        heads: &Heads,
+    ) -> Result<Option<Header>, StepError> {
+        let Some(named) = heads.finalized.filter(|named| Some(*named) > post.finalized) else {
+            return Ok(None);
+        };
+        let ours = self.committer.store.block(&self.committer.network, named).await?;
+        let theirs = self.followed.chain.header(At::Height(named)).await?;
+        Ok(ours.filter(|ours| ours.hash != theirs.hash).map(|_| heads.latest.clone()))
+    }
+
+    /// Fetches the branch that ends in `tip` down to ours, and puts it in the place of ours.
+    async fn switch_branch(
+        &mut self,
+        post: &mut Post,
+        cursor: &Cursor,
+        tip: &Header,
+    ) -> Result<Progress, StepError> {
+        let network = self.committer.network.clone();
+        let chain = self.followed.chain.as_ref();
+        let store = &self.committer.store;
+        let branch =
+            branch::fetch(store, chain, &network, tip.hash.clone(), post.finalized, &self.watches)
+                .await?;
+        let ancestor = branch.ancestor.height;
+        let depth = cursor.height.0.saturating_sub(ancestor.0);
+        warn!(%network, depth, ancestor = ancestor.0, tip = tip.height.0, "reorganisation");
+        self.commit(post, &branch.blocks, Some(ancestor)).await?;
+        let depth = u32::try_from(depth).unwrap_or(u32::MAX);
+        metrics::histogram!("confirmd_reorg_depth_blocks", "network" => network.to_string())
+            .record(f64::from(depth));
+        Ok(Progress::Moved)
+    }
+
+    /// Irreversible blocks from `next` on; the ones after them are asked for meanwhile.
+    async fn range(
+        &self,
+        post: &mut Post,
+        next: Height,
+        finalized: Height,
+    ) -> Result<Vec<Block>, StepError> {
+        let ask = |from: Height| {
+            let (chain, watches) = (self.followed.chain.clone(), self.watches.clone());
+            let to = finalized.min(from.plus(RANGE - 1));
+            async move { chain.blocks(from, to, &watches).await }
+        };
+        let blocks = match post.ahead.take() {
+            Some((from, task)) if from == next => task.await.unwrap_or_else(|failed| {
+                Err(ChainError::Unavailable(format!("the read-ahead ended: {failed}")))
+            })?,
+            _ => ask(next).await?,
+        };
+        if let Some(after) = blocks.last().map(|block| block.header.height.next())
+            && after <= finalized
+        {
+            post.ahead = Some((after, tokio::spawn(ask(after))));
+        }
+        linked(blocks)
+    }
+
+    /// Blocks from `next` on that may still be taken back, a few at a time.
+    async fn batch(&self, next: Height, latest: Height) -> Result<Vec<Block>, StepError> {
+        let to = latest.min(next.plus(BATCH - 1));
+        let chain = &self.followed.chain;
+        let blocks: Vec<Block> = stream::iter((next.0..=to.0).map(Height))
+            .map(|height| chain.block(At::Height(height), &self.watches))
+            .buffered(AHEAD)
+            .try_collect()
+            .await?;
+        // They were asked for by height: where the chain changed meanwhile, the lower ones serve.
+        let links =
+            blocks.windows(2).take_while(|pair| pair[1].header.parent == pair[0].header.hash);
+        let linked = links.count() + 1;
+        Ok(blocks.into_iter().take(linked).collect())
+    }
+
+    async fn commit(
+        &self,
+        post: &mut Post,
+        blocks: &[Block],
+        rolled_back_to: Option<Height>,
+    ) -> Result<(), StepError> {
+        let Some(last) = blocks.last() else { return Ok(()) };
+        let finalized = post.finalized;
+        self.committer.commit(&post.fence, Step { blocks, rolled_back_to, finalized }).await?;
+        post.cursor = Some(Cursor::from(&last.header));
+        self.sealed.notify_one();
+        Ok(())
+    }
+
+    /// Stops watching where the late window is over and every transfer is irreversible. Between
+    /// the store's word and the removal no watch is added: only this task does that.
+    async fn tidy(&mut self, post: &Post) -> Result<(), StepError> {
+        let now = self.committer.clock.now();
+        let Some(finalized) = post.finalized.filter(|_| now.0 - self.tidied.0 >= TIDY_EVERY_MS)
+        else {
+            return Ok(());
+        };
+        self.tidied = now;
+        let mut tx = self.committer.store.begin().await?;
+        tx.hold(&post.fence).await?;
+        let ended = tx.end_watching(&self.committer.network, now, finalized).await?;
+        tx.commit().await?;
+        self.watches.remove(&ended);
+        Ok(())
+    }
+
+    async fn show_progress(&mut self, post: &Post, heads: &Heads) -> Result<(), StepError> {
+        let now = self.committer.clock.now();
+        let scanned = post.cursor.as_ref().map(|cursor| cursor.height);
+        let behind = scanned < Some(heads.latest.height);
+        self.behind_since = if behind { self.behind_since.or(Some(now)) } else { None };
+        let lag = self.behind_since.map_or(0, |since| now.0.saturating_sub(since.0));
+        self.status.head = Some(heads.latest.height);
+        self.status.finalized = post.finalized;
+        self.status.lag_ms = u64::try_from(lag).unwrap_or(0);
+        let far = heads.latest.height.0.saturating_sub(scanned.map_or(0, |height| height.0));
+        let state = if far > BATCH { FollowerState::CatchingUp } else { FollowerState::Following };
+        gauges(&self.committer.network, post, heads);
+        self.show(state, None).await
+    }
+
+    async fn show_failure(&mut self, failed: &StepError) {
+        let network = &self.committer.network;
+        let state = match failed {
+            StepError::Stopped(_) => {
+                error!(%network, reason = %failed, "stopped: an operator has to look");
+                FollowerState::Stopped
+            }
+            // A block that was just announced is often not there yet.
+            StepError::Chain(ChainError::NotFound) if !self.is_late() => return,
+            StepError::Chain(_) | StepError::Store(_) => {
+                warn!(%network, reason = %failed, "stalled");
+                FollowerState::Stalled
+            }
+        };
+        if let Err(unwritten) = self.show(state, Some(failed.to_string())).await {
+            warn!(network = %self.committer.network, error = %unwritten, "status not written");
+        }
+    }
+
+    /// Whether the providers have named blocks for a while that nobody hands over.
+    fn is_late(&self) -> bool {
+        let now = self.committer.clock.now();
+        self.behind_since.is_some_and(|since| now.0 - since.0 >= MISSING_FOR_MS)
+    }
+
+    /// Writes the status when its state changes, else now and then.
+    async fn show(
+        &mut self,
+        state: FollowerState,
+        reason: Option<String>,
+    ) -> Result<(), StepError> {
+        let now = self.committer.clock.now();
+        let changed = self.status.state != state || self.status.reason != reason;
+        if self.status.state != state {
+            self.status.since = now;
+        }
+        self.status.state = state;
+        self.status.reason = reason;
+        if !changed && now.0 - self.status_written.0 < STATUS_EVERY_MS {
+            return Ok(());
+        }
+        let providers = self.followed.chain.providers();
+        self.status.providers = providers.into_iter().map(Into::into).collect();
+        self.committer.store.write_status(&self.committer.network, &self.status, now).await?;
+        self.status_written = now;
+        Ok(())
+    }
+}
+
+/// Irreversible blocks come linked; one that does not link is the provider's fault.
+fn linked(blocks: Vec<Block>) -> Result<Vec<Block>, StepError> {
+    let breaks = blocks.windows(2).find(|pair| pair[1].header.parent != pair[0].header.hash);
+    match breaks {
+        None => Ok(blocks),
+        Some(pair) => Err(ChainError::Unproven(format!(
+            "block {} does not link to the one before it",
+            pair[1].header.height
+        ))
+        .into()),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; heights stay below 2^53")]
+fn gauges(network: &NetworkId, post: &Post, heads: &Heads) {
+    let network = || network.to_string();
+    metrics::gauge!("confirmd_network_head_height", "network" => network())
+        .set(heads.latest.height.0 as f64);
+    if let Some(cursor) = &post.cursor {
+        metrics::gauge!("confirmd_network_scanned_height", "network" => network())
+            .set(cursor.height.0 as f64);
+        metrics::gauge!("confirmd_network_scanned_timestamp_seconds", "network" => network())
+            .set((cursor.time.0 / 1_000) as f64);
+    }
+}

@@ -1,0 +1,55 @@
+//! From blocks to outcomes: one follower a network, its backfills beside it, and the clock.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | `follower` | the cursor, block by block; reorgs |
+//! | `branch` | how a new branch is fetched down to the common ancestor |
+//! | `commit` | what a step writes, in one transaction |
+//! | `backfill` | looking again for watches that came later |
+//! | `expiry` | intents whose time is over |
+//! | `housekeeping` | what grows without end is pruned |
+
+mod backfill;
+mod branch;
+mod commit;
+mod expiry;
+mod follower;
+mod housekeeping;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use confirmd_chain::{Chain, Confirmations, Height};
+use tokio::sync::Notify;
+
+pub use commit::{Committer, Step};
+pub use expiry::Expirer;
+pub use follower::Follower;
+pub use housekeeping::Housekeeper;
+
+/// One network as its follower needs it.
+#[derive(Clone)]
+pub struct Followed {
+    /// Its providers.
+    pub chain: Arc<dyn Chain>,
+    /// The time between two looks at the head.
+    pub poll_interval: Duration,
+    /// The first height to scan where no cursor is stored; else the head of that moment.
+    pub start: Option<Height>,
+    /// The confirmations that an intent needs here, for the status.
+    pub threshold: Confirmations,
+    /// How answers are proven, for the status.
+    pub verify: &'static str,
+    /// Woken when an intent is created here.
+    pub new_watches: Arc<Notify>,
+}
+
+impl std::fmt::Debug for Followed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Followed").field("verify", &self.verify).finish_non_exhaustive()
+    }
+}
+
+/// How many blocks below the cursor are kept: a reorg that reaches below them needs an operator
+/// (I5), and no intent can ask for more confirmations.
+pub const KEPT_BLOCKS: u64 = 10_000;
