@@ -17,7 +17,7 @@ pub struct Assessment {
     pub rank: Rank,
     /// The rail that settles it, or that got furthest.
     pub rail: usize,
-    /// What pays each rail.
+    /// What arrived for each rail and counts: nothing where another rail settles the intent.
     pub received: Vec<Amount>,
     /// Each transfer's part, in the order of the transfers.
     pub roles: Vec<Role>,
@@ -66,19 +66,51 @@ pub fn assess(
             }
         };
     }
-    let tallies: Vec<Tally> = std::iter::zip(&intent.rails, candidates)
-        .map(|(rail, candidates)| match rail.policy {
-            AmountPolicy::AtLeast => {
-                tally_at_least(intent.tolerance.needed(rail.amount), candidates, credits)
+    let tally = |rail: usize, candidates: &[usize]| tally(intent, rail, candidates, credits);
+    let mut tallies: Vec<Tally> = candidates.iter().enumerate().map(|(r, c)| tally(r, c)).collect();
+    let settled = settling_rail(intent, credits, cursors, &tallies);
+    if let Some((settling, completing)) = settled {
+        // What comes to another rail from then on has no other meaning any more.
+        for rail in (0..intent.rails.len()).filter(|rail| *rail != settling) {
+            let (before, after): (Vec<usize>, Vec<usize>) = candidates[rail]
+                .iter()
+                .partition(|&&index| is_before(&credits[index], &credits[completing]));
+            tallies[rail] = Tally { received: Amount::ZERO, ..tally(rail, &before) };
+            for transfers in [&after, &tallies[rail].pays, &tallies[rail].surplus] {
+                mark(&mut roles, transfers, OrphanReason::OtherRail);
             }
-            AmountPolicy::Exact => tally_exact(rail.amount, candidates, credits),
-        })
-        .collect();
+            tallies[rail].surplus.clear();
+        }
+    }
     for tally in &tallies {
         mark(&mut roles, &tally.wrong, OrphanReason::WrongAmount);
         mark(&mut roles, &tally.surplus, OrphanReason::Surplus);
     }
-    conclude(intent, credits, cursors, tallies, roles)
+    conclude(intent, credits, cursors, settled, tallies, roles)
+}
+
+/// Whether a transfer came before another: by the chain, or, since several networks have no common
+/// order but time, by its time.
+fn is_before(one: &Credit, other: &Credit) -> bool {
+    if one.network == other.network {
+        chain_order(one) < chain_order(other)
+    } else {
+        one.credit_time < other.credit_time
+    }
+}
+
+fn chain_order(credit: &Credit) -> Option<(Height, u32)> {
+    credit.place.as_ref().map(|place| (place.height, place.position))
+}
+
+fn tally(intent: &Intent, rail: usize, candidates: &[usize], credits: &[Credit]) -> Tally {
+    let rail = &intent.rails[rail];
+    match rail.policy {
+        AmountPolicy::AtLeast => {
+            tally_at_least(intent.tolerance.needed(rail.amount), candidates, credits)
+        }
+        AmountPolicy::Exact => tally_exact(rail.amount, candidates, credits),
+    }
 }
 
 /// The transfers on the chain so far, as a scan meets them.
@@ -100,9 +132,9 @@ fn in_chain_order<'a>(
     ordered
 }
 
-fn tally_at_least(needed: Amount, candidates: Vec<usize>, credits: &[Credit]) -> Tally {
+fn tally_at_least(needed: Amount, candidates: &[usize], credits: &[Credit]) -> Tally {
     let mut tally = Tally::default();
-    for index in candidates {
+    for &index in candidates {
         tally.received = tally.received.saturating_add(credits[index].amount);
         if tally.completed_by.is_none() && tally.received >= needed {
             tally.completed_by = Some(index);
@@ -114,9 +146,9 @@ fn tally_at_least(needed: Amount, candidates: Vec<usize>, credits: &[Credit]) ->
 
 /// An exact rail is complete when a run of transfers makes its amount. A run that makes more can
 /// never be right again: it is set aside, and the next transfer starts anew.
-fn tally_exact(amount: Amount, candidates: Vec<usize>, credits: &[Credit]) -> Tally {
+fn tally_exact(amount: Amount, candidates: &[usize], credits: &[Credit]) -> Tally {
     let mut tally = Tally::default();
-    for index in candidates {
+    for &index in candidates {
         if tally.completed_by.is_some() {
             tally.surplus.push(index);
             continue;
@@ -143,22 +175,19 @@ fn conclude(
     intent: &Intent,
     credits: &[Credit],
     cursors: &BTreeMap<NetworkId, Height>,
+    settled: Option<(usize, usize)>,
     mut tallies: Vec<Tally>,
     mut roles: Vec<Role>,
 ) -> Assessment {
-    let settled = settling_rail(intent, credits, &tallies);
     let rail = settled.map_or_else(|| furthest_rail(intent, &tallies), |(rail, _)| rail);
     let height_of = |index: usize| credits[index].place.as_ref().map(|place| place.height);
-    let required = intent.rails[rail].required;
+    let required = intent.required_by(rail);
     let cursor = cursors.get(&intent.rails[rail].network).copied().unwrap_or(Height(0));
     let depth = |height| Confirmations::count(height, cursor, required);
 
     let completed_by = settled.map(|(_, transfer)| transfer);
     let completed = completed_by.and_then(height_of);
-    let confirmed_height = completed.map(|height| {
-        let remembered = intent.state.confirmed.as_ref().map(|confirmed| confirmed.height);
-        remembered.unwrap_or_else(|| deep_at(height, required))
-    });
+    let confirmed_height = completed.map(|height| deep_at(height, required));
     let (rank, confirmations) = match (completed, confirmed_height) {
         (Some(_), Some(deep)) if cursor >= deep => (Rank::Confirmed, required),
         (Some(height), _) => (Rank::Detected, depth(height)),
@@ -167,11 +196,7 @@ fn conclude(
             None => (Rank::Nothing, Confirmations(0)),
         },
     };
-    if settled.is_some() {
-        for (_, tally) in tallies.iter().enumerate().filter(|(other, _)| *other != rail) {
-            mark(&mut roles, &tally.pays, OrphanReason::OtherRail);
-        }
-    } else if matches!(intent.state.closed, Some(Closed::Expired(_))) {
+    if settled.is_none() && matches!(intent.state.closed, Some(Closed::Expired(_))) {
         tallies.iter().for_each(|tally| mark(&mut roles, &tally.pays, OrphanReason::Underpaid));
     }
     if let (Rank::Confirmed, Some(deep)) = (rank, confirmed_height) {
@@ -210,17 +235,29 @@ fn status(rank: Rank, closed: Option<Closed>) -> Status {
 }
 
 /// The rail that settles the intent, and its completing transfer: the one that confirmed it, else
-/// the first to be complete. Several networks have no common order but time.
-fn settling_rail(intent: &Intent, credits: &[Credit], tallies: &[Tally]) -> Option<(usize, usize)> {
+/// the first to be complete. On one network that is the first in the chain, so that more blocks
+/// never change it; between networks time decides.
+fn settling_rail(
+    intent: &Intent,
+    credits: &[Credit],
+    cursors: &BTreeMap<NetworkId, Height>,
+    tallies: &[Tally],
+) -> Option<(usize, usize)> {
     let complete = |rail: usize| tallies[rail].completed_by.map(|transfer| (rail, transfer));
     if let Some(confirmed) = &intent.state.confirmed
+        && cursors.get(&intent.rails[confirmed.rail].network) >= Some(&confirmed.height)
         && let Some(settled) = complete(confirmed.rail)
     {
         return Some(settled);
     }
-    (0..tallies.len())
-        .filter_map(complete)
-        .min_by_key(|&(rail, transfer)| (credits[transfer].credit_time, rail))
+    let mut firsts: BTreeMap<&NetworkId, (usize, usize)> = BTreeMap::new();
+    for (rail, transfer) in (0..tallies.len()).filter_map(complete) {
+        let first = firsts.entry(&credits[transfer].network).or_insert((rail, transfer));
+        if is_before(&credits[transfer], &credits[first.1]) {
+            *first = (rail, transfer);
+        }
+    }
+    firsts.into_values().min_by_key(|&(rail, transfer)| (credits[transfer].credit_time, rail))
 }
 
 /// The rail of which the greatest share was paid; the first of equals.

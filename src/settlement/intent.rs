@@ -10,7 +10,7 @@ use confirmd_chain::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::event::EventId;
+use super::event::{EventId, EventKind};
 
 /// A network's id in the registry (`bsc`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -227,6 +227,13 @@ impl Intent {
         })
     }
 
+    /// How deep a payment by this rail must be: once confirmed, as deep as it had to be then.
+    #[must_use]
+    pub fn required_by(&self, rail: usize) -> Confirmations {
+        let confirmed = self.state.confirmed.as_ref().filter(|confirmed| confirmed.rail == rail);
+        confirmed.map_or(self.rails[rail].required, |confirmed| confirmed.required)
+    }
+
     /// How deep any credit on this network must be before it is called final.
     #[must_use]
     pub fn required_on(&self, network: &NetworkId) -> Confirmations {
@@ -276,6 +283,8 @@ pub struct Confirmed {
     pub height: Height,
     /// The time of that block.
     pub at: Timestamp,
+    /// How deep it had to be. A threshold changed since is for other payments.
+    pub required: Confirmations,
 }
 
 /// Why no more money is expected, and since when.
@@ -302,17 +311,35 @@ pub enum Rank {
     Confirmed,
 }
 
-/// An event that told of progress, and what it rested on.
+impl Rank {
+    /// The event that tells it.
+    pub(super) const fn event(self) -> Option<EventKind> {
+        match self {
+            Self::Nothing => None,
+            Self::Partial => Some(EventKind::PaymentPartial),
+            Self::Detected => Some(EventKind::PaymentDetected),
+            Self::Confirmed => Some(EventKind::PaymentConfirmed),
+        }
+    }
+}
+
+/// An event that told what one network's transfers amount to, and what it rested on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Milestone {
     /// The event's id.
     pub event: EventId,
+    /// The network.
+    pub network: NetworkId,
+    /// How far the network was followed when this became true.
+    pub height: Height,
     /// What it told.
     pub rank: Rank,
-    /// The rail it told of.
-    pub rail: usize,
-    /// What had arrived: each transfer's `transaction#index` and its amount.
-    pub transfers: BTreeMap<String, Amount>,
+    /// A digest of the transfers that it rested on, so that the size of the state does not grow
+    /// with their square.
+    pub told: String,
+    /// The further confirmations told to whoever wants every one, and their sequence numbers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub progress: BTreeMap<u32, u32>,
 }
 
 /// Where a transfer stands on the surviving chain.
@@ -451,6 +478,8 @@ pub struct ReportedOrphan {
     pub reason: OrphanReason,
     /// The amount that it gave.
     pub amount: Amount,
+    /// How far the network had to be followed for it.
+    pub height: Height,
 }
 
 #[cfg(test)]

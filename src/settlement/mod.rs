@@ -1,23 +1,25 @@
 //! What a payment means: pure rules, no I/O, no clock but the one passed in.
 //!
 //! Everything is recomputed from facts: the intent, the transfers given to it, how far each
-//! network was followed, and the time. What was already reported is remembered as milestones, and
-//! the difference between the two makes the events. So a reorg needs no rules of its own (I4).
+//! network was followed, and the time ([`assess`]). What was already reported is remembered as
+//! milestones, and the difference between the two makes the events. After a reorg the surviving
+//! branch is walked again: what it tells too stays, and the rest is retracted (I4).
 
 mod advance;
 mod assess;
+mod command;
 mod event;
 mod intent;
+mod settler;
 mod view;
 
-pub use advance::{
-    Change, MoneySeen, Outcome, apply, cancel, created, expire, may_expire, required_of,
-    step_heights, wake_height,
-};
+pub use advance::{Change, apply, required_of, step_heights, wake_height};
 pub use assess::{Assessment, assess};
+pub use command::{MoneySeen, cancel, created, expire, may_expire};
 pub use event::{Event, EventData, EventId, EventKind, MAX_BODY_BYTES, Retraction};
 pub use intent::{
     AmountPolicy, Closed, Confirmed, Credit, Intent, IntentKey, Milestone, NetworkId, OrphanReason,
     OrphanState, Place, Rail, Rank, ReportedOrphan, Role, State, Status, Tolerance, ToleranceError,
 };
+pub use settler::Outcome;
 pub use view::{IntentView, OrphanView, RailView, TransferView, rfc3339};

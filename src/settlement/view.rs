@@ -189,7 +189,7 @@ impl IntentView {
                 .completed_by
                 .map(|completing| credits[completing].id.transaction.to_string()),
             confirmations: assessment.confirmations.0,
-            required_confirmations: intent.rails[assessment.rail].required.0,
+            required_confirmations: intent.required_by(assessment.rail).0,
             rails: rails(intent, &assessment.received),
             expires_at: rfc3339(intent.expires_at),
             tolerance: intent.tolerance.to_string(),
@@ -218,7 +218,8 @@ impl IntentView {
 
 fn rails(intent: &Intent, received: &[Amount]) -> Vec<RailView> {
     std::iter::zip(&intent.rails, received)
-        .map(|(rail, received)| {
+        .enumerate()
+        .map(|(index, (rail, received))| {
             let over = received.saturating_sub(rail.amount);
             RailView {
                 rail_id: rail.rail_id.clone(),
@@ -232,7 +233,7 @@ fn rails(intent: &Intent, received: &[Amount]) -> Vec<RailView> {
                 base_units: rail.amount.to_string(),
                 address: rail.address.to_string(),
                 amount_policy: rail.policy,
-                required_confirmations: rail.required.0,
+                required_confirmations: intent.required_by(index).0,
                 received: received.to_decimal(rail.decimals),
                 received_base_units: received.to_string(),
                 overpaid_by: (!over.is_zero()).then(|| over.to_decimal(rail.decimals)),

@@ -1,0 +1,273 @@
+//! Any order of blocks, reorgs and commands ends where a fresh scan of the surviving chain ends.
+
+use std::collections::BTreeMap;
+
+use confirmd::settlement::{AmountPolicy, Event, EventKind, Intent, Role, Status};
+use confirmd_chain::Height;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::sim::{Chain, Pay, Sim, intent, rail, time_of};
+
+/// The last height whose block is in time.
+const LAST_IN_TIME: u64 = 12;
+
+#[derive(Clone, Debug)]
+enum Act {
+    Extend(Vec<Vec<Pay>>),
+    Reorg { depth: u64, blocks: Vec<Vec<Pay>> },
+    Cancel,
+    Expire,
+}
+
+/// Few transactions and few amounts, so that they come back, collide, and add up.
+fn pay() -> impl Strategy<Value = Pay> {
+    (1..=6_u8, select(vec!["USD", "USD", "USD", "EUR", "GBP"]), select(vec![3, 4, 5, 9, 10, 12]))
+        .prop_map(|(tx, asset, amount)| Pay {
+            tx: format!("t{tx}"),
+            asset: asset.to_owned(),
+            amount,
+        })
+}
+
+fn branch() -> impl Strategy<Value = Vec<Vec<Pay>>> {
+    prop::collection::vec(prop::collection::vec(pay(), 0..3), 1..6)
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let act = prop_oneof![
+        6 => branch().prop_map(Act::Extend),
+        4 => (1..8_u64, branch()).prop_map(|(depth, blocks)| Act::Reorg { depth, blocks }),
+        1 => Just(Act::Cancel),
+        2 => Just(Act::Expire),
+    ];
+    prop::collection::vec(act, 1..10)
+}
+
+/// Two rails on one network. Networks know no common order of blocks, so what a fresh scan of two
+/// would tell first is not defined; stories cover them.
+fn intents() -> impl Strategy<Value = Intent> {
+    let policy = || select(vec![AmountPolicy::AtLeast, AmountPolicy::Exact]);
+    (1..5_u32, 1..5_u32, policy(), policy(), select(vec!["0", "0.1"]), any::<bool>()).prop_map(
+        |(first, second, policy, other, tolerance, wants_progress)| {
+            let mut rails =
+                vec![rail("r1", "a", "USD", 10, first), rail("r2", "a", "EUR", 9, second)];
+            rails[0].policy = policy;
+            rails[1].policy = other;
+            let expires_at = time_of(Height(LAST_IN_TIME)).0;
+            let tolerance = tolerance.parse().expect("valid");
+            Intent { tolerance, wants_progress, ..intent(rails, expires_at) }
+        },
+    )
+}
+
+/// A run, and what it did that no chain shows.
+struct Run {
+    sim: Sim,
+    cancelled: bool,
+    /// The cursor at which the intent expired.
+    expired_at: Option<usize>,
+}
+
+impl Run {
+    fn of(intent: &Intent, acts: Vec<Act>) -> Self {
+        let sim = Sim::new(intent.clone());
+        let mut run = Self { sim, cancelled: false, expired_at: None };
+        for act in acts {
+            run.act(act);
+        }
+        run
+    }
+
+    fn act(&mut self, act: Act) {
+        match act {
+            Act::Extend(blocks) => {
+                let blocks = once_each(&self.chain().blocks, blocks);
+                self.sim.extend("a", &blocks);
+            }
+            Act::Reorg { depth, blocks } => {
+                // A branch that is lost after the expiry would have decided otherwise about it:
+                // the expiry waited until blocks in time were as deep as is required.
+                let required = self.sim.intent.required_on(&"a".into()).0;
+                let most = self.expired_at.map_or(depth, |_| depth.min(u64::from(required) - 1));
+                let ancestor = (self.chain().blocks.len() as u64).saturating_sub(most);
+                let kept = usize::try_from(ancestor).expect("small");
+                let blocks = once_each(&self.chain().blocks[..kept], blocks);
+                self.sim.reorg("a", ancestor, &blocks);
+            }
+            Act::Cancel => self.cancelled |= self.sim.cancel().is_ok(),
+            Act::Expire => {
+                let was = self.sim.intent.state.closed;
+                self.sim.expire();
+                if was != self.sim.intent.state.closed {
+                    self.expired_at = Some(self.chain().blocks.len());
+                }
+            }
+        }
+    }
+
+    fn chain(&self) -> &Chain {
+        &self.sim.chains[&"a".into()]
+    }
+
+    /// One look at the surviving chain, block by block, with the same first-seen times and
+    /// commands. Nothing could be cancelled after a transfer was seen, so it comes first.
+    fn fresh(&self, intent: &Intent) -> Sim {
+        let mut sim = Sim::new(intent.clone());
+        sim.seen.clone_from(&self.sim.seen);
+        if self.cancelled {
+            sim.cancel().expect("nothing was seen");
+        }
+        let blocks = &self.chain().blocks;
+        for (height, block) in (1..).zip(blocks) {
+            sim.extend("a", std::slice::from_ref(block));
+            let is_due = self.expired_at.is_some_and(|at| height == at.min(blocks.len()));
+            if is_due {
+                sim.expire();
+            }
+        }
+        sim
+    }
+}
+
+/// A chain holds a transaction once.
+fn once_each(chain: &[Vec<Pay>], mut blocks: Vec<Vec<Pay>>) -> Vec<Vec<Pay>> {
+    let mut known: Vec<String> = chain.iter().flatten().map(|pay| pay.tx.clone()).collect();
+    for block in &mut blocks {
+        block.retain(|pay| {
+            let is_new = !known.contains(&pay.tx);
+            known.push(pay.tx.clone());
+            is_new
+        });
+    }
+    blocks
+}
+
+/// What an event tells, apart from how deep and when.
+fn told(event: &Event) -> String {
+    let view = event.data.intent.as_ref().expect("shows its intent");
+    let received: Vec<_> = view.rails.iter().map(|rail| rail.received.as_str()).collect();
+    let mut transfers: Vec<_> = event
+        .data
+        .transfers
+        .iter()
+        .map(|transfer| format!("{}={}", transfer.transaction, transfer.amount))
+        .collect();
+    transfers.sort();
+    format!("{} {:?} {received:?} {transfers:?}", event.kind, view.settled_by)
+}
+
+fn is_milestone(event: &&Event) -> bool {
+    use EventKind::{PaymentConfirmed, PaymentDetected, PaymentPartial};
+    matches!(event.kind, PaymentPartial | PaymentDetected | PaymentConfirmed)
+}
+
+fn milestones(sim: &Sim) -> Vec<String> {
+    sim.standing().filter(is_milestone).map(told).collect()
+}
+
+fn orphans(sim: &Sim) -> BTreeMap<String, String> {
+    sim.standing()
+        .filter(|event| event.kind == EventKind::OrphanReceived)
+        .filter_map(|event| event.data.orphan.as_ref())
+        .map(|orphan| {
+            (orphan.transaction.clone(), format!("{:?} {}", orphan.reason, orphan.amount))
+        })
+        .collect()
+}
+
+/// Further confirmations that stand, by how many: each only once.
+fn progress(sim: &Sim) -> Vec<u32> {
+    let confirming = |event: &&Event| event.kind == EventKind::PaymentConfirming;
+    let mut depths: Vec<_> =
+        sim.standing().filter(confirming).map(|event| event.data.confirmations).collect();
+    depths.sort_unstable();
+    depths
+}
+
+/// Where an intent stands, as far as the API shows it.
+fn state(sim: &Sim) -> serde_json::Value {
+    let cursors = sim.cursors();
+    let view =
+        confirmd::settlement::IntentView::at(&sim.intent, &sim.credits, &cursors, super::sim::NOW);
+    let gone = |credit: &confirmd::settlement::Credit| credit.role == Role::Gone;
+    let lost = sim.credits.iter().filter(|credit| gone(credit)).count();
+    let mut view = serde_json::to_value(view).expect("JSON");
+    // Transfers that a reorg took are remembered; a fresh scan never met them.
+    let mut shown = view["transfers"].as_array().cloned().unwrap_or_default();
+    shown.retain(|transfer| transfer["status"] != "reverted");
+    shown.sort_by_key(|transfer| transfer["transaction"].to_string());
+    view["transfers"] = shown.into();
+    let total = view["transfers_total"].as_u64().expect("a count");
+    view["transfers_total"] = (total - lost as u64).into();
+    view["updated_at"] = serde_json::Value::Null;
+    view
+}
+
+fn by_subject(sim: &Sim) -> BTreeMap<String, Vec<Event>> {
+    let mut subjects: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for event in &sim.events {
+        subjects.entry(event.subject.clone()).or_default().push(event.clone());
+    }
+    subjects
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_024, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_end_is_that_of_a_fresh_scan_i2_i4_i6(intent in intents(), acts in acts()) {
+        let run = Run::of(&intent, acts);
+        let fresh = run.fresh(&intent);
+        prop_assert_eq!(state(&run.sim), state(&fresh));
+        prop_assert_eq!(orphans(&run.sim), orphans(&fresh));
+        run.sim.check_numbers();
+        run.sim.check_depths();
+        fresh.check_depths();
+
+        let (ours, theirs) = (milestones(&run.sim), milestones(&fresh));
+        for told in &ours {
+            prop_assert!(theirs.contains(told), "not taken back: {told}\n{:#?}", run.sim.story());
+            let times = ours.iter().filter(|other| *other == told).count();
+            prop_assert_eq!(times, 1, "told twice: {}\n{:#?}", told, run.sim.story());
+        }
+        let known = progress(&fresh);
+        for depth in progress(&run.sim) {
+            prop_assert!(
+                known.contains(&depth) || fresh.intent.state.status == Status::Confirmed
+                    || run.sim.credits.iter().any(|credit| credit.role == Role::Gone),
+                "depth {depth}\n{:#?}", run.sim.story()
+            );
+        }
+        // A step below something that stands is not told any more (I7), but the end always is: by
+        // the same event as in a fresh scan, or by the retraction that led back to it.
+        let last = run.sim.events.iter().rfind(|event| {
+            is_milestone(event) || event.kind == EventKind::PaymentReverted
+        });
+        if let Some(newest) = theirs.last() {
+            let by_retraction = last.is_some_and(|e| e.kind == EventKind::PaymentReverted);
+            prop_assert!(
+                ours.contains(newest) || by_retraction,
+                "never told: {newest}\n{:#?}", run.sim.story()
+            );
+        }
+    }
+
+    #[test]
+    fn many_blocks_at_once_tell_what_they_tell_one_by_one(
+        intent in intents(),
+        chunks in prop::collection::vec(branch(), 1..6),
+    ) {
+        let mut batched = Sim::new(intent.clone());
+        let mut single = Sim::new(intent);
+        for blocks in chunks {
+            let blocks = once_each(&batched.chains[&"a".into()].blocks, blocks);
+            for block in &blocks {
+                single.extend("a", std::slice::from_ref(block));
+            }
+            batched.extend("a", &blocks);
+        }
+        prop_assert_eq!(by_subject(&batched), by_subject(&single));
+        prop_assert_eq!(batched.intent.state, single.intent.state);
+    }
+}

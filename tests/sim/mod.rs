@@ -1,0 +1,307 @@
+//! A simulator: one intent, and the chains on which it is paid.
+//!
+//! It does for settlement what the follower and the store do in the daemon: it keeps each
+//! network's blocks, gives every transfer its place, and remembers when it was first seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use confirmd::settlement::{
+    AmountPolicy, Change, Credit, Event, EventId, EventKind, Intent, IntentKey, MoneySeen,
+    NetworkId, OrphanState, Outcome, Place, Rail, Retraction, Role, State, apply, cancel, expire,
+    may_expire,
+};
+use confirmd_chain::{
+    Address, Amount, Asset, BlockHash, Confirmations, Height, Timestamp, TransactionId, TransferId,
+    TransferIndex,
+};
+
+/// A block's time is its height times this.
+pub(crate) const BLOCK_MS: i64 = 1_000;
+
+/// The wall time of everything that happens, later than every block.
+pub(crate) const NOW: Timestamp = Timestamp(1_000_000_000);
+
+/// One transfer in a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pay {
+    /// The transaction.
+    pub(crate) tx: String,
+    /// The asset's symbol: a rail's, or none of them.
+    pub(crate) asset: String,
+    /// How much, in base units.
+    pub(crate) amount: u64,
+}
+
+/// A chain as its surviving blocks, from height 1.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Chain {
+    /// Each block's transfers.
+    pub(crate) blocks: Vec<Vec<Pay>>,
+}
+
+/// An intent and its chains.
+#[derive(Clone, Debug)]
+pub(crate) struct Sim {
+    /// The intent as it is now.
+    pub(crate) intent: Intent,
+    /// Its transfers as they are now.
+    pub(crate) credits: Vec<Credit>,
+    /// Every event so far.
+    pub(crate) events: Vec<Event>,
+    /// The chains by network.
+    pub(crate) chains: BTreeMap<NetworkId, Chain>,
+    /// When each transaction was first seen; kept over reorgs.
+    pub(crate) seen: BTreeMap<String, Timestamp>,
+}
+
+impl Sim {
+    /// Nothing happened yet.
+    pub(crate) fn new(intent: Intent) -> Self {
+        let networks = intent.rails.iter().map(|rail| rail.network.clone());
+        let chains = networks.map(|network| (network, Chain::default())).collect();
+        Self { intent, credits: Vec::new(), events: Vec::new(), chains, seen: BTreeMap::new() }
+    }
+
+    /// How far each network is followed.
+    pub(crate) fn cursors(&self) -> BTreeMap<NetworkId, Height> {
+        let cursor = |chain: &Chain| Height(chain.blocks.len() as u64);
+        self.chains.iter().map(|(network, chain)| (network.clone(), cursor(chain))).collect()
+    }
+
+    /// Adds blocks in one step.
+    pub(crate) fn extend(&mut self, network: &str, blocks: &[Vec<Pay>]) {
+        self.step(network, None, blocks);
+    }
+
+    /// Takes back what is above `ancestor` and adds the new branch, in one step.
+    pub(crate) fn reorg(&mut self, network: &str, ancestor: u64, blocks: &[Vec<Pay>]) {
+        self.step(network, Some(Height(ancestor)), blocks);
+    }
+
+    fn step(&mut self, network: &str, ancestor: Option<Height>, blocks: &[Vec<Pay>]) {
+        let network = NetworkId::from(network);
+        let chain = self.chains.get_mut(&network).expect("a network of the intent");
+        if let Some(ancestor) = ancestor {
+            chain.blocks.truncate(usize::try_from(ancestor.0).expect("small"));
+            for credit in self.credits.iter_mut().filter(|credit| credit.network == network) {
+                if credit.place.as_ref().is_some_and(|place| place.height > ancestor) {
+                    credit.place = None;
+                }
+            }
+        }
+        let from = Height(chain.blocks.len() as u64 + 1);
+        chain.blocks.extend(blocks.iter().cloned());
+        for (height, pays) in (from.0..).zip(blocks) {
+            for (position, pay) in (0_u32..).zip(pays) {
+                self.place(&network, Height(height), position, pay);
+            }
+        }
+        let cursors = self.cursors();
+        let times = (1..=cursors[&network].0).map(|h| (Height(h), time_of(Height(h)))).collect();
+        let change = Change {
+            network: &network,
+            rolled_back_to: ancestor,
+            from,
+            cursors: &cursors,
+            times: &times,
+            retraction: Retraction::Reorg,
+            now: NOW,
+        };
+        let outcome = apply(self.intent.clone(), self.credits.clone(), &change);
+        self.take(outcome);
+    }
+
+    fn place(&mut self, network: &NetworkId, height: Height, position: u32, pay: &Pay) {
+        let seen = *self.seen.entry(pay.tx.clone()).or_insert_with(|| time_of(height));
+        let hash = format!("{height}:{position}:{pay:?}");
+        let place =
+            Place { height, hash: BlockHash::new(hash.as_str()), time: time_of(height), position };
+        let known = self.credits.iter().position(|credit| {
+            credit.network == *network && credit.id.transaction.as_str() == pay.tx
+        });
+        let found = Credit {
+            network: network.clone(),
+            id: TransferId {
+                transaction: TransactionId::new(pay.tx.as_str()),
+                index: TransferIndex::Log(0),
+            },
+            asset: token(&pay.asset),
+            symbol: pay.asset.clone(),
+            decimals: 0,
+            from: None,
+            to: Address::from_canonical("receiver"),
+            amount: Amount::from(pay.amount),
+            place: Some(place),
+            credit_time: seen.min(time_of(height)),
+            role: Role::Gone,
+            orphan: OrphanState::default(),
+        };
+        match known {
+            Some(index) => {
+                let orphan = self.credits[index].orphan.clone();
+                self.credits[index] = Credit { orphan, ..found };
+            }
+            None => self.credits.push(found),
+        }
+    }
+
+    /// Expires the intent if that is allowed by now.
+    pub(crate) fn expire(&mut self) {
+        let cursors = self.cursors();
+        let deep_times = cursors.iter().map(|(network, cursor)| {
+            let required = u64::from(self.intent.required_on(network).0);
+            (network.clone(), time_of(cursor.minus(required - 1)))
+        });
+        if may_expire(&self.intent, &deep_times.collect(), NOW) {
+            self.take(expire(self.intent.clone(), self.credits.clone(), &cursors, NOW));
+        }
+    }
+
+    /// Cancels the intent if nothing was seen.
+    pub(crate) fn cancel(&mut self) -> Result<(), MoneySeen> {
+        let outcome = cancel(self.intent.clone(), self.credits.clone(), &self.cursors(), NOW)?;
+        self.take(outcome);
+        Ok(())
+    }
+
+    fn take(&mut self, outcome: Outcome) {
+        // As the store does: what is remembered goes through JSON.
+        let state = serde_json::to_string(&outcome.intent.state).expect("a state is JSON");
+        let state: State = serde_json::from_str(&state).expect("and reads back");
+        assert_eq!(state, outcome.intent.state);
+        self.intent = outcome.intent;
+        self.credits = outcome.credits;
+        self.events.extend(outcome.events);
+    }
+
+    /// The events that no later one takes back.
+    pub(crate) fn standing(&self) -> impl Iterator<Item = &Event> {
+        let taken: BTreeSet<&EventId> =
+            self.events.iter().flat_map(|event| &event.data.retracts).collect();
+        self.events.iter().filter(move |event| !taken.contains(&event.id))
+    }
+
+    /// The events in short: `3 detected 10/10 depth 1/3 (t1 t2)`, `reverted … takes back 1 2`,
+    /// `orphan.received t3 late`.
+    pub(crate) fn story(&self) -> Vec<String> {
+        self.events.iter().map(|event| self.tell(event)).collect()
+    }
+
+    fn tell(&self, event: &Event) -> String {
+        let kind = event.kind.as_str().trim_start_matches("payment.");
+        let back: Vec<_> = event
+            .data
+            .retracts
+            .iter()
+            .map(|id| self.events.iter().find(|event| event.id == *id).expect("was told"))
+            .map(|event| event.sequence.to_string())
+            .collect();
+        let back = match back.as_slice() {
+            [] => String::new(),
+            ids => format!(" takes back {}", ids.join(" ")),
+        };
+        if let Some(orphan) = &event.data.orphan {
+            return format!("{kind} {} {}{back}", orphan.transaction, orphan.reason.as_str());
+        }
+        let view = event.data.intent.as_ref().expect("every payment event shows its intent");
+        let rail = view.leading_rail().expect("an intent has a rail");
+        let over = rail.overpaid_by.as_ref().map_or(String::new(), |by| format!(" +{by}"));
+        let depth = format!("{}/{}", event.data.confirmations, event.data.required_confirmations);
+        let sequence = event.sequence;
+        format!("{sequence} {kind} {} {}{over} {depth}{back}", rail.rail_id, rail.received)
+    }
+
+    /// Each transfer's part, by transaction: `t1 pays r1`, `t2 late`, `t3 gone`.
+    pub(crate) fn roles(&self) -> BTreeMap<String, String> {
+        let role = |credit: &Credit| match credit.role {
+            Role::Pays(rail) => format!("pays {}", self.intent.rails[rail].rail_id),
+            Role::Orphan(reason) => reason.as_str().to_owned(),
+            Role::Gone => "gone".to_owned(),
+        };
+        let name = |credit: &Credit| credit.id.transaction.to_string();
+        self.credits.iter().map(|credit| (name(credit), role(credit))).collect()
+    }
+
+    /// Whether every event is numbered after the one before it, per subject, under its own id.
+    pub(crate) fn check_numbers(&self) {
+        let mut newest: BTreeMap<&str, u32> = BTreeMap::new();
+        let mut ids = BTreeSet::new();
+        for event in &self.events {
+            let newest = newest.entry(&event.subject).or_default();
+            assert_eq!(event.sequence, *newest + 1, "sequences are contiguous");
+            *newest = event.sequence;
+            assert!(ids.insert(&event.id), "an id is used once");
+            let again = EventId::derive(&event.account, &event.subject, event.sequence, event.kind);
+            assert_eq!(event.id, again, "an id is stable");
+        }
+    }
+
+    /// I6: no event tells more confirmations than required, and `confirmed` not fewer.
+    pub(crate) fn check_depths(&self) {
+        for event in &self.events {
+            assert!(event.data.confirmations <= event.data.required_confirmations, "{event:?}");
+            if event.kind == EventKind::PaymentConfirmed {
+                assert_eq!(event.data.confirmations, event.data.required_confirmations);
+            }
+        }
+    }
+}
+
+/// A block's time.
+pub(crate) fn time_of(height: Height) -> Timestamp {
+    Timestamp(i64::try_from(height.0).expect("small") * BLOCK_MS)
+}
+
+fn token(symbol: &str) -> Asset {
+    Asset::Token(Address::from_canonical(symbol))
+}
+
+/// A rail: network, symbol, amount in base units, required depth.
+pub(crate) fn rail(id: &str, network: &str, symbol: &str, amount: u64, required: u32) -> Rail {
+    Rail {
+        rail_id: id.to_owned(),
+        network: network.into(),
+        caip2: "eip155:1".to_owned(),
+        chain_id: Some(1),
+        asset: token(symbol),
+        caip19: format!("eip155:1/erc20:{symbol}"),
+        symbol: symbol.to_owned(),
+        decimals: 0,
+        amount: Amount::from(amount),
+        address: Address::from_canonical("receiver"),
+        policy: AmountPolicy::AtLeast,
+        required: Confirmations(required),
+    }
+}
+
+/// An intent that expires at a time, in ms.
+pub(crate) fn intent(rails: Vec<Rail>, expires_at: i64) -> Intent {
+    Intent {
+        key: IntentKey { account: "default".to_owned(), id: "order-1".to_owned() },
+        rails,
+        created_at: Timestamp(0),
+        expires_at: Timestamp(expires_at),
+        tolerance: "0".parse().expect("valid"),
+        confirmations: None,
+        endpoints: vec!["backend".to_owned()],
+        wants_progress: false,
+        metadata: serde_json::json!({}),
+        dialect_data: serde_json::json!({}),
+        state: State::new(Timestamp(0)),
+    }
+}
+
+/// Reads blocks: `t1=5 | t2=3 t3=2@EUR | -` is three of them.
+pub(crate) fn blocks(text: &str) -> Vec<Vec<Pay>> {
+    let pay = |word: &str| {
+        let (tx, rest) = word.split_once('=').expect("tx=amount");
+        let (amount, asset) = rest.split_once('@').unwrap_or((rest, "USD"));
+        Pay {
+            tx: tx.to_owned(),
+            asset: asset.to_owned(),
+            amount: amount.parse().expect("a number"),
+        }
+    };
+    let block = |text: &str| text.split_whitespace().filter(|w| *w != "-").map(pay).collect();
+    text.split('|').map(block).collect()
+}
