@@ -138,10 +138,16 @@ impl Evm {
             }
         };
         let whole = body.whole.take();
-        let whole = whole.map(|list| prove_list(&body.header, list, proof)).transpose()?;
+        let whole = match whole {
+            Some(list) => Some(self.prove_list(provider, &body.header, list, proof).await?),
+            None => None,
+        };
         let (version, credits) = self.decode(&receipts, whole.as_ref(), watches)?;
-        if proof == Proof::Commitment && whole.is_none() && !credits.is_empty() {
-            self.prove_hashes(provider, &body.header, &credits).await?;
+        if proof == Proof::Commitment && !credits.is_empty() {
+            match &whole {
+                Some(list) => check_hashes(list, &credits)?,
+                None => self.prove_hashes(provider, &body.header, &credits).await?,
+            }
         }
         Ok(body.block(credits, proof, version))
     }
@@ -174,17 +180,28 @@ impl Evm {
         let answer = calls::block(provider, &at, true).await?;
         let mut body = Body::read(&answer, true)?;
         body.check_place(&at)?;
-        let list = Transactions::prove(header, body.whole.take().unwrap_or_default())?;
-        for credit in credits {
-            let transaction = list.get(usize::try_from(credit.at).unwrap_or(usize::MAX))?;
-            if transaction.hash != credit.transaction {
-                return Err(Failure::unproven(format!(
-                    "a receipt of block {} names a transaction that does not stand there",
-                    header.number
-                )));
-            }
+        let list = body.whole.take().unwrap_or_default();
+        let list = self.prove_list(provider, header, list, Proof::Commitment).await?;
+        Ok(check_hashes(&list, credits)?)
+    }
+
+    /// Holds transactions against their root. Where the block itself is only known by its logs,
+    /// transactions of a type that this version cannot encode are taken as they are said to be.
+    async fn prove_list<'a>(
+        &self,
+        provider: &Provider,
+        header: &ProvenHeader,
+        list: Vec<Transaction<'a>>,
+        proof: Proof,
+    ) -> Result<Transactions<'a>, Failure> {
+        if proof == Proof::Logs && !transactions::all_known(&list) {
+            return Ok(Transactions::as_said(list));
         }
-        Ok(())
+        let opaque = transactions::opaque(&list, self.config.native)?;
+        let answers = calls::raw_transactions(provider, &header.hash, &opaque).await?;
+        let raw: Vec<&str> = answers.iter().map(Answer::decode).collect::<Result<_, _>>()?;
+        let raw: Vec<(usize, &str)> = opaque.into_iter().zip(raw).collect();
+        Ok(Transactions::prove(header, list, &raw)?)
     }
 
     /// A block from its logs, each hit held against its transaction's receipt.
@@ -203,7 +220,10 @@ impl Evm {
             FirstLook::Doubtful => return self.settle_doubt(provider, body, watches).await,
         };
         let whole = body.whole.take();
-        let whole = whole.map(|list| prove_list(&body.header, list, Proof::Logs)).transpose()?;
+        let whole = match whole {
+            Some(list) => Some(self.prove_list(provider, &body.header, list, Proof::Logs).await?),
+            None => None,
+        };
         let hashes: Vec<B256> =
             hits.iter().filter_map(|at| body.hashes.get(*at).copied()).collect();
         let answers = calls::transaction_receipts(provider, &hashes).await?;
@@ -293,17 +313,18 @@ impl Evm {
     }
 }
 
-/// Holds transactions against their root. Where the block itself is only known by its logs, those
-/// of a type that this version cannot encode are taken as they are said to be.
-fn prove_list<'a>(
-    header: &ProvenHeader,
-    list: Vec<Transaction<'a>>,
-    proof: Proof,
-) -> Result<Transactions<'a>, Refusal> {
-    if proof == Proof::Logs && !transactions::all_known(&list) {
-        return Ok(Transactions::as_said(list));
+/// Refuses credits whose transaction does not stand, by its proven hash, where they say.
+fn check_hashes(list: &Transactions<'_>, credits: &[Credit]) -> Result<(), Refusal> {
+    for credit in credits {
+        let transaction = list.get(usize::try_from(credit.at).unwrap_or(usize::MAX))?;
+        if transaction.hash != credit.transaction {
+            return Err(Refusal::unproven(format!(
+                "a receipt names transaction {}, where {} stands",
+                credit.transaction, transaction.hash
+            )));
+        }
     }
-    Transactions::prove(header, list)
+    Ok(())
 }
 
 /// The native credits of the transactions at these places, all of which succeeded.

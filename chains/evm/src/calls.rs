@@ -127,6 +127,25 @@ pub(crate) async fn transaction_receipts(
         .collect()
 }
 
+/// The encodings, as hex, of transactions at these places of a block that the provider has just
+/// shown.
+pub(crate) async fn raw_transactions(
+    provider: &Provider,
+    block: &B256,
+    places: &[usize],
+) -> Result<Vec<Answer>, Failure> {
+    const METHOD: &str = "eth_getRawTransactionByBlockHashAndIndex";
+    let request = |at: &usize| Request::new(METHOD, &(block, U64::from(*at)));
+    let requests = places.iter().map(request).collect::<Result<Vec<_>, _>>()?;
+    let answers = provider.batch(&requests).await?.into_iter().map(|answer| match answer {
+        Err(CallError::Unsupported(words)) => Err(Failure::Unsupported(format!(
+            "{METHOD}, needed to prove transactions of types that are not known: {words}"
+        ))),
+        answer => shown(answer.map_err(CallError::indivisible), "transactions", block),
+    });
+    answers.collect()
+}
+
 /// Null, or "not there", for what the provider has just shown: it lags behind itself, as a
 /// balancer does whose nodes differ (F1, F4).
 fn shown(answer: Result<Answer, CallError>, what: &str, of: &B256) -> Result<Answer, Failure> {

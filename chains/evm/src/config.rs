@@ -104,7 +104,7 @@ impl ReceiptEncoding {
     /// Whether this version can rebuild roots by it.
     #[must_use]
     pub const fn is_supported(self) -> bool {
-        matches!(self, Self::Ethereum)
+        matches!(self, Self::Ethereum | Self::Optimism)
     }
 }
 

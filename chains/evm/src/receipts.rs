@@ -171,7 +171,7 @@ pub fn prove(
     receipts: &[Receipt<'_>],
     encoding: ReceiptEncoding,
 ) -> Result<(), Refusal> {
-    let items = Items::encode(receipts, |receipt, out| receipt.encode(encoding, out))?;
+    let items = Items::encode(receipts, |_, receipt, out| receipt.encode(encoding, out))?;
     if items.root() == header.receipts_root {
         return Ok(());
     }

@@ -51,15 +51,15 @@ pub(crate) struct Items {
 }
 
 impl Items {
-    /// Encodes `items` one behind the other.
+    /// Encodes `items` one behind the other; `encode` is told each one's place.
     pub(crate) fn encode<T>(
         items: &[T],
-        encode: impl Fn(&T, &mut Vec<u8>) -> Result<(), Refusal>,
+        encode: impl Fn(usize, &T, &mut Vec<u8>) -> Result<(), Refusal>,
     ) -> Result<Self, Refusal> {
         let mut bytes = Vec::with_capacity(items.len() * 512);
         let mut ends = Vec::with_capacity(items.len());
-        for item in items {
-            encode(item, &mut bytes)?;
+        for (at, item) in items.iter().enumerate() {
+            encode(at, item, &mut bytes)?;
             ends.push(bytes.len());
         }
         Ok(Self { bytes, ends })

@@ -68,6 +68,10 @@ struct Authorization {
     s: U256,
 }
 
+/// Polygon's state-sync transactions (PIP-74). They carry no value, and what they consist of is
+/// not shown in a block's JSON.
+const STATE_SYNC: u64 = 0x7f;
+
 /// What is encoded: the transaction as it stands in the block, or what its sender signed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
@@ -83,6 +87,14 @@ impl Transaction<'_> {
     /// Whether this version knows how transactions of its type are encoded.
     fn is_known(&self) -> bool {
         matches!(self.kind(), 0..=4 | DEPOSIT)
+    }
+
+    fn unknown(&self) -> Refusal {
+        Refusal::unproven(format!(
+            "transaction {} is of type {:#04x}, whose encoding is not known",
+            self.hash,
+            self.kind()
+        ))
     }
 
     /// EIP-155: the chain id in a legacy transaction's `v`; none in those from before it.
@@ -124,10 +136,7 @@ impl Transaction<'_> {
             0 => self.legacy_fields(form, out),
             1..=4 => self.typed_fields(kind, form, out),
             DEPOSIT => self.deposit_fields(out),
-            unknown => Err(Refusal::unproven(format!(
-                "transaction {} is of type {unknown:#04x}, whose encoding is not known",
-                self.hash
-            ))),
+            _ => Err(self.unknown()),
         })
     }
 
@@ -256,12 +265,22 @@ pub struct Transactions<'a> {
 }
 
 impl<'a> Transactions<'a> {
-    /// Rebuilds the transactions root: none can be hidden, invented or altered.
+    /// Rebuilds the transactions root: none can be hidden, invented or altered. `raw` holds the
+    /// encodings, as hex, of those that [`opaque`] names by their place.
     ///
     /// # Errors
     /// When the root is not the header's, or a transaction is of a type that is not known.
-    pub fn prove(header: &ProvenHeader, list: Vec<Transaction<'a>>) -> Result<Self, Refusal> {
-        let encoded = Items::encode(&list, |tx, out| tx.encode(Form::InBlock, out))?;
+    pub fn prove(
+        header: &ProvenHeader,
+        list: Vec<Transaction<'a>>,
+        raw: &[(usize, &str)],
+    ) -> Result<Self, Refusal> {
+        let encoded = Items::encode(&list, |at, transaction, out| {
+            match raw.iter().find(|(place, _)| *place == at) {
+                Some((_, raw)) => rlp::push_hex(raw, out),
+                None => transaction.encode(Form::InBlock, out),
+            }
+        })?;
         if encoded.root() != header.transactions_root {
             return Err(Refusal::unproven(format!(
                 "the transactions of block {} do not hash to its transactions root",
@@ -302,7 +321,24 @@ impl<'a> Transactions<'a> {
     }
 }
 
-/// Whether [`Transactions::prove`] can encode all of them.
+/// The places of the transactions that this version cannot encode from what a block's JSON shows
+/// of them; [`Transactions::prove`] takes them raw.
+///
+/// # Errors
+/// When native coin is looked for, and such a transaction is of a type that may carry some: then
+/// it can neither be read nor left aside.
+pub fn opaque(list: &[Transaction<'_>], native: bool) -> Result<Vec<usize>, Refusal> {
+    let unknown = list.iter().enumerate().filter(|(_, transaction)| !transaction.is_known());
+    let place = |(at, transaction): (usize, &Transaction<'_>)| {
+        if native && transaction.kind() != STATE_SYNC {
+            return Err(transaction.unknown());
+        }
+        Ok(at)
+    };
+    unknown.map(place).collect()
+}
+
+/// Whether this version can encode all of them.
 #[must_use]
 pub fn all_known(list: &[Transaction<'_>]) -> bool {
     list.iter().all(Transaction::is_known)

@@ -4,7 +4,7 @@
 
 mod support;
 
-use alloy_consensus::Header;
+use alloy_consensus::{Header, TxEnvelope};
 use alloy_primitives::B256;
 use confirmd_chain::{
     Asset, At, Block, BlockHash, Chain, ChainError, Height, Proof, ProviderStatus, TransferIndex,
@@ -131,6 +131,7 @@ fn stories() -> Vec<Story> {
             }
         }),
         story("two transactions swap their hashes everywhere (F5)", RECEIPTS, "unproven", swap),
+        story("the same, with coin looked for", (Verify::Receipts, true), "unproven", swap),
         story("null receipts (F4)", RECEIPTS, "stale", |m, _, r| {
             if m == "eth_getBlockReceipts" {
                 *r = Value::Null;
@@ -343,6 +344,50 @@ async fn blocks_that_their_bloom_rules_out_cost_no_receipts() {
     assert_eq!(blocks.len(), 2);
     assert!(blocks.iter().all(|block| block.proof == Proof::Commitment));
     assert_eq!(node.asked(), 3, "the chain id and two headers");
+}
+
+/// The block of twenty payments, the last of which its JSON shows as of another type.
+fn with_type(kind: &str) -> (Value, String) {
+    let mut recorded = recorded().remove(1);
+    let transaction = &mut recorded["block"]["transactions"][19];
+    let envelope: TxEnvelope = serde_json::from_value(transaction.clone()).unwrap();
+    let network_form = alloy_rlp::encode(&envelope);
+    let mut raw = network_form.as_slice();
+    alloy_rlp::Header::decode(&mut raw).unwrap();
+    transaction["type"] = json!(kind);
+    (recorded, alloy_primitives::hex::encode_prefixed(raw))
+}
+
+#[tokio::test]
+async fn transactions_that_are_not_shown_whole_are_proven_raw() {
+    let (recorded, raw) = with_type("0x7f");
+    let method = "eth_getRawTransactionByBlockHashAndIndex";
+    let recorded = [recorded];
+    let serves = Scripted::lying(&recorded, move |asked, params, result| {
+        if asked == method && params[1] == json!("0x13") {
+            *result = json!(raw);
+        }
+    });
+    let (serves, lacks) = (serves.await, Scripted::honest(&recorded).await);
+    let at = At::Height(Height(4));
+    let evm = |url| Evm::new(config(Verify::Receipts, true), support::pool(&[url])).unwrap();
+
+    let proven = evm(serves.url()).block(at.clone(), &WatchSet::default()).await.unwrap();
+    assert_eq!(proven.proof, Proof::Commitment);
+
+    let refused = evm(lacks.url()).block(at, &WatchSet::default()).await;
+    let Err(ChainError::Misconfigured(words)) = refused else { panic!("{refused:?}") };
+    assert!(words.contains(method), "{words}");
+}
+
+#[tokio::test]
+async fn a_type_that_may_carry_coin_and_cannot_be_read_is_refused_by_name() {
+    let (recorded, _) = with_type("0x64");
+    let node = Scripted::honest(&[recorded]).await;
+    let evm = Evm::new(config(Verify::Receipts, true), support::pool(&[node.url()])).unwrap();
+    let refused = evm.block(At::Height(Height(4)), &WatchSet::default()).await;
+    let Err(ChainError::Unproven(words)) = refused else { panic!("{refused:?}") };
+    assert!(words.contains("type 0x64"), "{words}");
 }
 
 /// A block of no transactions, whose hash is right.

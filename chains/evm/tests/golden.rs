@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 const MIXED: &str = include_str!("golden/mixed.json");
 const MANY: &str = include_str!("golden/many.json");
 const EMPTY: &str = include_str!("golden/empty.json");
+const OPTIMISM: &str = include_str!("golden/optimism.json");
 
 fn golden(file: &str) -> Value {
     serde_json::from_str(file).unwrap()
@@ -30,18 +31,27 @@ fn header_of(block: &Value) -> Result<ProvenHeader, Refusal> {
 
 /// As receipts mode does: the receipts against the block, then against its root.
 fn prove_receipts(block: &Value, hashes: &Value, answer: &Value) -> Result<(), Refusal> {
+    prove_receipts_as(ReceiptEncoding::Ethereum, block, hashes, answer)
+}
+
+fn prove_receipts_as(
+    encoding: ReceiptEncoding,
+    block: &Value,
+    hashes: &Value,
+    answer: &Value,
+) -> Result<(), Refusal> {
     let header = header_of(block)?;
     let hashes: Vec<B256> = serde_json::from_value(hashes.clone()).unwrap();
     let answer = bytes(answer);
     let receipts = receipts::read(&answer)?;
     receipts::check_order(&header, &hashes, &receipts)?;
-    receipts::prove(&header, &receipts, ReceiptEncoding::Ethereum)
+    receipts::prove(&header, &receipts, encoding)
 }
 
 fn prove_transactions(block: &Value) -> Result<Vec<Address>, Refusal> {
     let block = bytes(block);
     let (header, list) = header::read::<Transaction<'_>>(&block)?;
-    let list = Transactions::prove(&header, list)?;
+    let list = Transactions::prove(&header, list, &[])?;
     (0..list.as_slice().len()).map(|n| list.get(n)?.sender()).collect()
 }
 
@@ -68,6 +78,29 @@ fn blocks_of_a_real_node_prove_by_hash_and_roots() {
         let header = header_of(&file["block"]).unwrap();
         let receipts = bytes(&file["receipts"]);
         receipts::explain_bloom(&header, &receipts::read(&receipts).unwrap()).unwrap();
+    }
+}
+
+#[test]
+fn a_block_of_the_op_stack_proves_with_its_deposit() {
+    let file = golden(OPTIMISM);
+    let (block, hashes) = (&file["block"], &file["hashes"]);
+    let prove = |encoding, receipts: &Value| prove_receipts_as(encoding, block, hashes, receipts);
+    prove(ReceiptEncoding::Optimism, &file["receipts"]).unwrap();
+    let depositor: Address = "0xdeaddeaddeaddeaddeaddeaddeaddeaddead0001".parse().unwrap();
+    assert_eq!(prove_transactions(block).unwrap(), [depositor]);
+
+    // Ethereum's encoding leaves out what the OP stack's commits to, and so it does not hold.
+    assert!(prove(ReceiptEncoding::Ethereum, &file["receipts"]).is_err());
+    for (field, changed) in [("depositNonce", "0x112"), ("depositReceiptVersion", "0x2")] {
+        let mut receipts = file["receipts"].clone();
+        receipts[0][field] = json!(changed);
+        assert!(prove(ReceiptEncoding::Optimism, &receipts).is_err(), "{field} was taken");
+    }
+    for (field, changed) in [("from", depositor.create(0).to_string()), ("mint", "0x1".into())] {
+        let mut block = block.clone();
+        block["transactions"][0][field] = json!(changed);
+        assert!(prove_transactions(&block).is_err(), "{field} was taken");
     }
 }
 
