@@ -13,6 +13,7 @@ use confirmd_rpc::{Answer, AskError, Failure, Pool, Provider, Request};
 use futures_util::future::join_all;
 use serde::Deserialize;
 
+use crate::block::Body;
 use crate::bloom::TokenBlooms;
 use crate::config::{EvmConfig, Finality, Verify};
 use crate::range::Window;
@@ -32,6 +33,8 @@ pub struct Evm {
     pub(crate) token_list: Vec<Raw>,
     pub(crate) blooms: TokenBlooms,
     window: Window,
+    /// How many providers have to name a block's hash before it is taken.
+    quorum: usize,
     /// The newest block that any provider showed.
     newest: Mutex<Option<Header>>,
     subscribed: Once,
@@ -62,9 +65,18 @@ impl Evm {
             config,
             pool,
             window: Window::default(),
+            quorum: 1,
             newest: Mutex::default(),
             subscribed: Once::new(),
         })
+    }
+
+    /// The same, taking a block only when so many providers name its hash. One is enough without
+    /// this.
+    #[must_use]
+    pub fn with_quorum(mut self, providers: usize) -> Self {
+        self.quorum = providers.max(1);
+        self
     }
 
     /// What the network was configured with.
@@ -94,6 +106,41 @@ impl Evm {
             },
         };
         Ok(Heads { latest: latest.to_chain(), finalized: finalized.map(Height) })
+    }
+
+    async fn header_from(&self, provider: &Provider, at: &At) -> Result<Header, Failure> {
+        calls::check_chain(provider, self.config.chain_id).await?;
+        let answer = calls::block(provider, at, false).await?;
+        let body = Body::read(&answer, false)?;
+        body.check_place(at)?;
+        Ok(body.header.to_chain())
+    }
+
+    /// Holds a block that one provider proved against what the others name at its height.
+    async fn check_quorum(&self, header: &Header, proven_by: &str) -> Result<(), ChainError> {
+        let mut agreed = vec![proven_by.to_owned()];
+        let mut objections = Vec::new();
+        for provider in self.pool.order() {
+            if agreed.len() >= self.quorum {
+                break;
+            }
+            if provider.name() == proven_by || !provider.status().healthy {
+                continue;
+            }
+            match self.header_from(&provider, &At::Height(header.height)).await {
+                Ok(theirs) if theirs.hash == header.hash => agreed.push(provider.name().to_owned()),
+                Ok(theirs) => objections.push(format!("{} names {}", provider.name(), theirs.hash)),
+                Err(failure) => objections.push(format!("{}: {failure}", provider.name())),
+            }
+        }
+        if agreed.len() >= self.quorum {
+            return Ok(());
+        }
+        let (height, hash, quorum) = (header.height, &header.hash, self.quorum);
+        let (agreed, objections) = (agreed.join(", "), objections.join("; "));
+        Err(ChainError::Unproven(format!(
+            "block {height}: {quorum} providers have to name {hash}, so far {agreed}; {objections}"
+        )))
     }
 
     /// Whether these heads are far behind what was seen before.
@@ -152,13 +199,7 @@ impl Chain for Evm {
 
     async fn header(&self, at: At) -> Result<Header, ChainError> {
         let at = &at;
-        let asked = self.pool.ask(|provider| async move {
-            calls::check_chain(&provider, self.config.chain_id).await?;
-            let answer = calls::block(&provider, at, false).await?;
-            let body = crate::block::Body::read(&answer, false)?;
-            body.check_place(at)?;
-            Ok(body.header.to_chain())
-        });
+        let asked = self.pool.ask(|provider| async move { self.header_from(&provider, at).await });
         Ok(asked.await?)
     }
 
@@ -166,9 +207,12 @@ impl Chain for Evm {
         let at = &at;
         let asked = self.pool.ask(|provider| async move {
             calls::check_chain(&provider, self.config.chain_id).await?;
-            self.block_from(&provider, at, watches).await
+            let block = self.block_from(&provider, at, watches).await?;
+            Ok((block, provider))
         });
-        Ok(asked.await?)
+        let (block, provider) = asked.await?;
+        self.check_quorum(&block.header, provider.name()).await?;
+        Ok(block)
     }
 
     async fn blocks(
@@ -183,11 +227,16 @@ impl Chain for Evm {
             let last = from.plus(wanted - 1);
             let asked = self.pool.ask(|provider| async move {
                 calls::check_chain(&provider, self.config.chain_id).await?;
-                self.range_from(&provider, from, last, watches).await
+                let blocks = self.range_from(&provider, from, last, watches).await?;
+                Ok((blocks, provider))
             });
             match asked.await {
-                Ok(blocks) => {
+                Ok((blocks, provider)) => {
                     self.window.grow(wanted);
+                    // The last one's hash commits to all before it.
+                    if let Some(last) = blocks.last() {
+                        self.check_quorum(&last.header, provider.name()).await?;
+                    }
                     return Ok(blocks);
                 }
                 Err(AskError::TooMuch(_)) if self.window.shrink(wanted) => {}

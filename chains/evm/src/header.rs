@@ -49,7 +49,7 @@ pub struct BlockJson<'a, T> {
 }
 
 /// Keys of a block that are no part of its header.
-const NOT_HASHED: [&str; 11] = [
+const NOT_HASHED: [&str; 13] = [
     "hash",
     "number",
     "size",
@@ -61,6 +61,8 @@ const NOT_HASHED: [&str; 11] = [
     "author",
     "l1BlockNumber",
     "sendCount",
+    "sendRoot",
+    "milliTimestamp",
 ];
 
 /// Keys that go into the hash.

@@ -432,6 +432,40 @@ async fn a_range_whose_chain_changes_midway_is_refused_f8() {
 }
 
 #[tokio::test]
+async fn a_block_is_taken_only_when_as_many_name_it_as_the_quorum_says() {
+    let chain = made_chain(1..=6, 12);
+    let mut fork = chain.clone();
+    fork[5] = made(6, hash(&chain[4]), 1_700_000_099);
+    let (a, b) = (Scripted::honest(&chain).await, Scripted::honest(&chain).await);
+    let (forked, shorter) = (Scripted::honest(&fork).await, Scripted::honest(&chain[..5]).await);
+    let cases = [
+        (vec![a.url()], 1, true),
+        (vec![a.url()], 2, false),
+        (vec![a.url(), b.url()], 2, true),
+        (vec![a.url(), forked.url()], 2, false),
+        (vec![a.url(), forked.url(), b.url()], 2, true),
+        (vec![a.url(), shorter.url()], 2, false),
+        (vec![a.url(), b.url(), shorter.url()], 3, false),
+    ];
+    for (urls, quorum, taken) in cases {
+        let evm = Evm::new(config(Verify::Receipts, false), support::pool(&urls)).unwrap();
+        let evm = evm.with_quorum(quorum);
+        let watches = watches(&evm);
+        let block = evm.block(At::Height(Height(6)), &watches).await.map(|block| vec![block]);
+        let blocks = evm.blocks(Height(2), Height(6), &watches).await;
+        for answer in [block, blocks] {
+            match (taken, answer) {
+                (true, Ok(_)) => {}
+                (false, Err(ChainError::Unproven(words))) => {
+                    assert!(words.contains(&format!("{quorum} providers")), "{words}");
+                }
+                (_, answer) => panic!("quorum {quorum} of {}: {answer:?}", urls.len()),
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_range_stops_before_what_the_provider_does_not_have() {
     let node = Scripted::honest(&made_chain(1..=6, 12)).await;
     for verify in [Verify::Receipts, Verify::Logs] {
