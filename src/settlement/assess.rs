@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use confirmd_chain::{Amount, Confirmations, Height};
 
 use super::intent::{
-    AmountPolicy, Closed, Credit, Intent, NetworkId, OrphanReason, Place, Rank, Role, Status,
+    AmountPolicy, Closed, Credit, Intent, NetworkId, OrphanReason, Rank, Role, Status,
 };
 
 /// What an intent and its transfers amount to.
@@ -55,7 +55,7 @@ pub fn assess(
 ) -> Assessment {
     let mut roles = vec![Role::Gone; credits.len()];
     let mut candidates = vec![Vec::new(); intent.rails.len()];
-    for (index, credit, _) in in_chain_order(credits, cursors) {
+    for (index, credit) in in_chain_order(credits, cursors) {
         roles[index] = match (intent.state.closed, intent.rail_for(credit)) {
             (_, None) => Role::Orphan(OrphanReason::WrongAsset),
             (Some(Closed::Cancelled(_)), _) => Role::Orphan(OrphanReason::Cancelled),
@@ -66,20 +66,13 @@ pub fn assess(
             }
         };
     }
-    let tally = |rail: usize, candidates: &[usize]| tally(intent, rail, candidates, credits);
-    let mut tallies: Vec<Tally> = candidates.iter().enumerate().map(|(r, c)| tally(r, c)).collect();
+    let tally = |(rail, candidates): (usize, &Vec<usize>)| tally(intent, rail, candidates, credits);
+    let mut tallies: Vec<Tally> = candidates.iter().enumerate().map(tally).collect();
     let settled = settling_rail(intent, credits, cursors, &tallies);
     if let Some((settling, completing)) = settled {
-        // What comes to another rail from then on has no other meaning any more.
-        for rail in (0..intent.rails.len()).filter(|rail| *rail != settling) {
-            let (before, after): (Vec<usize>, Vec<usize>) = candidates[rail]
-                .iter()
-                .partition(|&&index| is_before(&credits[index], &credits[completing]));
-            tallies[rail] = Tally { received: Amount::ZERO, ..tally(rail, &before) };
-            for transfers in [&after, &tallies[rail].pays, &tallies[rail].surplus] {
-                mark(&mut roles, transfers, OrphanReason::OtherRail);
-            }
-            tallies[rail].surplus.clear();
+        for rail in (0..tallies.len()).filter(|rail| *rail != settling) {
+            mark(&mut roles, &candidates[rail], OrphanReason::OtherRail);
+            tallies[rail] = outrun(intent, rail, &candidates[rail], credits, completing);
         }
     }
     for tally in &tallies {
@@ -87,6 +80,20 @@ pub fn assess(
         mark(&mut roles, &tally.surplus, OrphanReason::Surplus);
     }
     conclude(intent, credits, cursors, settled, tallies, roles)
+}
+
+/// What is left of a rail when another one is complete first: only a total that was wrong by then.
+/// Whatever comes from then on has one meaning, which more transfers never change.
+fn outrun(
+    intent: &Intent,
+    rail: usize,
+    candidates: &[usize],
+    credits: &[Credit],
+    completing: usize,
+) -> Tally {
+    let mut before = candidates.to_vec();
+    before.retain(|&index| is_before(&credits[index], &credits[completing]));
+    Tally { wrong: tally(intent, rail, &before, credits).wrong, ..Tally::default() }
 }
 
 /// Whether a transfer came before another: by the chain, or, since several networks have no common
@@ -117,18 +124,14 @@ fn tally(intent: &Intent, rail: usize, candidates: &[usize], credits: &[Credit])
 fn in_chain_order<'a>(
     credits: &'a [Credit],
     cursors: &BTreeMap<NetworkId, Height>,
-) -> Vec<(usize, &'a Credit, &'a Place)> {
-    let standing = |credit: &'a Credit| {
-        let place = credit.place.as_ref()?;
-        let cursor = cursors.get(&credit.network)?;
-        (place.height <= *cursor).then_some(place)
+) -> Vec<(usize, &'a Credit)> {
+    let stands = |credit: &Credit| {
+        let height = credit.place.as_ref().map(|place| place.height);
+        height.is_some() && height <= cursors.get(&credit.network).copied()
     };
-    let mut ordered: Vec<_> = credits
-        .iter()
-        .enumerate()
-        .filter_map(|(index, credit)| Some((index, credit, standing(credit)?)))
-        .collect();
-    ordered.sort_by_key(|(_, credit, place)| (&credit.network, place.height, place.position));
+    let mut ordered: Vec<_> =
+        credits.iter().enumerate().filter(|(_, credit)| stands(credit)).collect();
+    ordered.sort_by_key(|(_, credit)| (&credit.network, chain_order(credit)));
     ordered
 }
 

@@ -153,8 +153,13 @@ impl Sim {
             (network.clone(), time_of(cursor.minus(required - 1)))
         });
         if may_expire(&self.intent, &deep_times.collect(), NOW) {
-            self.take(expire(self.intent.clone(), self.credits.clone(), &cursors, NOW));
+            self.expire_now();
         }
+    }
+
+    /// Expires the intent, as was decided elsewhere.
+    pub(crate) fn expire_now(&mut self) {
+        self.take(expire(self.intent.clone(), self.credits.clone(), &self.cursors(), NOW));
     }
 
     /// Cancels the intent if nothing was seen.
