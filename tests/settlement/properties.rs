@@ -208,8 +208,12 @@ fn by_subject(sim: &Sim) -> BTreeMap<String, Vec<Event>> {
     subjects
 }
 
+fn config() -> ProptestConfig {
+    ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn the_end_is_that_of_a_fresh_scan_i2_i4_i6(intent in intents(), acts in acts()) {
