@@ -20,7 +20,7 @@ pub(crate) struct Body<'a> {
     pub(crate) header: ProvenHeader,
     /// The hashes of its transactions, in order, as claimed.
     hashes: Vec<B256>,
-    /// Its transactions, where they were asked for whole.
+    /// Its transactions, where they were asked for whole; [`Evm::whole`] takes and proves them.
     whole: Option<Vec<Transaction<'a>>>,
 }
 
@@ -74,11 +74,12 @@ impl Evm {
         watches: &WatchSet,
     ) -> Result<Block, Failure> {
         let answer = calls::block(provider, at, self.config.native).await?;
-        let body = Body::read(&answer, self.config.native)?;
+        let mut body = Body::read(&answer, self.config.native)?;
         body.check_place(at)?;
         match self.encoding_at(body.header.number) {
             Some(encoding) if self.config.verify == Verify::Receipts => {
-                self.by_receipts(provider, body, Some(encoding), watches).await
+                let whole = self.whole(provider, &mut body, Proof::Commitment).await?;
+                self.by_receipts(provider, body, whole, Some(encoding), watches).await
             }
             _ => {
                 let answer = self.logs_answer(provider, &body.header).await?;
@@ -113,7 +114,8 @@ impl Evm {
     pub(crate) async fn by_receipts(
         &self,
         provider: &Provider,
-        mut body: Body<'_>,
+        body: Body<'_>,
+        whole: Option<Transactions<'_>>,
         encoding: Option<ReceiptEncoding>,
         watches: &WatchSet,
     ) -> Result<Block, Failure> {
@@ -127,23 +129,14 @@ impl Evm {
             None => Vec::new(),
         };
         receipts::check_order(&body.header, &body.hashes, &receipts)?;
-        let proof = match encoding {
-            Some(encoding) => {
-                receipts::prove(&body.header, &receipts, encoding)?;
-                Proof::Commitment
-            }
-            None => {
-                receipts::explain_bloom(&body.header, &receipts)?;
-                Proof::Logs
-            }
-        };
-        let whole = body.whole.take();
-        let whole = match whole {
-            Some(list) => Some(self.prove_list(provider, &body.header, list, proof).await?),
-            None => None,
-        };
+        match encoding {
+            Some(encoding) => receipts::prove(&body.header, &receipts, encoding)?,
+            None => receipts::explain_bloom(&body.header, &receipts)?,
+        }
+        let proven = encoding.is_some() && whole.as_ref().is_none_or(Transactions::are_proven);
+        let proof = if proven { Proof::Commitment } else { Proof::Logs };
         let (version, credits) = self.decode(&receipts, whole.as_ref(), watches)?;
-        if proof == Proof::Commitment && !credits.is_empty() {
+        if proven && !credits.is_empty() {
             match &whole {
                 Some(list) => check_hashes(list, &credits)?,
                 None => self.prove_hashes(provider, &body.header, &credits).await?,
@@ -180,28 +173,30 @@ impl Evm {
         let answer = calls::block(provider, &at, true).await?;
         let mut body = Body::read(&answer, true)?;
         body.check_place(&at)?;
-        let list = body.whole.take().unwrap_or_default();
-        let list = self.prove_list(provider, header, list, Proof::Commitment).await?;
-        Ok(check_hashes(&list, credits)?)
+        match self.whole(provider, &mut body, Proof::Commitment).await? {
+            Some(list) => Ok(check_hashes(&list, credits)?),
+            None => Err(Failure::malformed("a block without transactions")),
+        }
     }
 
-    /// Holds transactions against their root. Where the block itself is only known by its logs,
-    /// transactions of a type that this version cannot encode are taken as they are said to be.
-    async fn prove_list<'a>(
+    /// The block's transactions, held against their root. Where the block itself is only known by
+    /// its logs, those of a type that this version cannot encode leave the list as it is said to
+    /// be.
+    pub(crate) async fn whole<'a>(
         &self,
         provider: &Provider,
-        header: &ProvenHeader,
-        list: Vec<Transaction<'a>>,
+        body: &mut Body<'a>,
         proof: Proof,
-    ) -> Result<Transactions<'a>, Failure> {
+    ) -> Result<Option<Transactions<'a>>, Failure> {
+        let Some(list) = body.whole.take() else { return Ok(None) };
         if proof == Proof::Logs && !transactions::all_known(&list) {
-            return Ok(Transactions::as_said(list));
+            return Ok(Some(Transactions::as_said(list)));
         }
         let opaque = transactions::opaque(&list, self.config.native)?;
-        let answers = calls::raw_transactions(provider, &header.hash, &opaque).await?;
+        let answers = calls::raw_transactions(provider, &body.header.hash, &opaque).await?;
         let raw: Vec<&str> = answers.iter().map(Answer::decode).collect::<Result<_, _>>()?;
         let raw: Vec<(usize, &str)> = opaque.into_iter().zip(raw).collect();
-        Ok(Transactions::prove(header, list, &raw)?)
+        Ok(Some(Transactions::prove(&body.header, list, &raw)?))
     }
 
     /// A block from its logs, each hit held against its transaction's receipt.
@@ -214,15 +209,11 @@ impl Evm {
     ) -> Result<Block, Failure> {
         logs::check_order(&body.header, &body.hashes, logs)?;
         self.check_filter(&body.header, logs)?;
-        let (version, hits) = match self.look(&body, logs, watches) {
+        let whole = self.whole(provider, &mut body, Proof::Logs).await?;
+        let (version, hits) = match self.look(&body.header, logs, whole.as_ref(), watches) {
             FirstLook::Nothing(version) => return Ok(body.block(vec![], Proof::Logs, version)),
             FirstLook::Hits(version, hits) => (version, hits),
-            FirstLook::Doubtful => return self.settle_doubt(provider, body, watches).await,
-        };
-        let whole = body.whole.take();
-        let whole = match whole {
-            Some(list) => Some(self.prove_list(provider, &body.header, list, Proof::Logs).await?),
-            None => None,
+            FirstLook::Doubtful => return self.settle_doubt(provider, body, whole, watches).await,
         };
         let hashes: Vec<B256> =
             hits.iter().filter_map(|at| body.hashes.get(*at).copied()).collect();
@@ -243,15 +234,21 @@ impl Evm {
         Ok(body.block(credits, Proof::Logs, version))
     }
 
-    fn look(&self, body: &Body<'_>, logs: &[Log<'_>], watches: &WatchSet) -> FirstLook {
+    fn look(
+        &self,
+        header: &ProvenHeader,
+        logs: &[Log<'_>],
+        whole: Option<&Transactions<'_>>,
+        watches: &WatchSet,
+    ) -> FirstLook {
         let view = watches.view();
         let bloom_counts = !self.config.zero_bloom && logs.is_empty();
-        if bloom_counts && self.blooms.may_hold_hit(&body.header.bloom, &view) {
+        if bloom_counts && self.blooms.may_hold_hit(&header.bloom, &view) {
             return FirstLook::Doubtful;
         }
         let of_logs = logs.iter().filter(|log| credits::is_hit(log, &self.tokens, &view));
         let of_logs = of_logs.filter_map(|log| usize::try_from(log.transaction_index()).ok());
-        let whole = body.whole.iter().flatten().enumerate();
+        let whole = whole.map(Transactions::as_slice).unwrap_or_default().iter().enumerate();
         let of_values = whole.filter(|(_, tx)| credits::may_credit(tx, &view)).map(|(at, _)| at);
         let mut hits: Vec<usize> = of_logs.chain(of_values).collect();
         hits.sort_unstable();
@@ -268,10 +265,11 @@ impl Evm {
         &self,
         provider: &Provider,
         body: Body<'_>,
+        whole: Option<Transactions<'_>>,
         watches: &WatchSet,
     ) -> Result<Block, Failure> {
         let (number, encoding) = (body.header.number, self.encoding_at(body.header.number));
-        match self.by_receipts(provider, body, encoding, watches).await {
+        match self.by_receipts(provider, body, whole, encoding, watches).await {
             Err(Failure::Unsupported(_)) => Err(Failure::unproven(format!(
                 "no logs in block {number}, whose bloom says that there may be some, and \
                  eth_getBlockReceipts is not there to settle it"

@@ -83,14 +83,15 @@ impl Evm {
     async fn ranged_by_receipts(
         &self,
         provider: &Provider,
-        body: Body<'_>,
+        mut body: Body<'_>,
         encoding: ReceiptEncoding,
         watches: &WatchSet,
     ) -> Result<Block, Failure> {
         if let Some(empty) = self.ruled_out(&body, watches) {
             return Ok(empty);
         }
-        self.by_receipts(provider, body, Some(encoding), watches).await
+        let whole = self.whole(provider, &mut body, Proof::Commitment).await?;
+        self.by_receipts(provider, body, whole, Some(encoding), watches).await
     }
 
     /// The block, where its proven bloom rules out that it holds a token transfer to a watched

@@ -295,6 +295,12 @@ impl<'a> Transactions<'a> {
         Self { list, encoded: None }
     }
 
+    /// Whether they were held against the root.
+    #[must_use]
+    pub fn are_proven(&self) -> bool {
+        self.encoded.is_some()
+    }
+
     /// The n-th transaction, once its hash is proven too.
     ///
     /// # Errors
