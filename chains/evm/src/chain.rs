@@ -190,6 +190,8 @@ impl Chain for Evm {
             }
             // All who answer are behind what was seen: then that is where the chain is now.
             (Err(_), Some(heads)) => {
+                let (network, height) = (&self.config.network, heads.latest.height);
+                tracing::warn!(%network, %height, "every newest block is old");
                 self.note_newest(&heads.latest, true);
                 Ok(heads)
             }
@@ -239,7 +241,10 @@ impl Chain for Evm {
                     }
                     return Ok(blocks);
                 }
-                Err(AskError::TooMuch(_)) if self.window.shrink(wanted) => {}
+                Err(AskError::TooMuch(words)) if self.window.shrink(wanted) => {
+                    let network = &self.config.network;
+                    tracing::debug!(%network, blocks = wanted, %words, "asking for fewer blocks");
+                }
                 Err(error) => return Err(error.into()),
             }
         }
