@@ -64,7 +64,8 @@ fn evm(followed: &Followed) -> Result<Evm, FamilyError> {
         zero_bloom: network.zero_bloom,
         native: followed.assets.iter().any(|asset| asset.info.asset == Asset::Native),
     };
-    Evm::new(config, pool(followed)?).map_err(|error| wrong(error.to_string()))
+    let evm = Evm::new(config, pool(followed)?).map_err(|error| wrong(error.to_string()))?;
+    Ok(evm.with_quorum(followed.quorum))
 }
 
 fn pool(followed: &Followed) -> Result<Pool, FamilyError> {
