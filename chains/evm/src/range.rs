@@ -7,10 +7,11 @@ use confirmd_rpc::{Answer, CallError, Failure, Provider};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::block::Body;
-use crate::calls;
 use crate::chain::Evm;
 use crate::config::{ReceiptEncoding, Verify};
 use crate::logs::Log;
+use crate::transactions::Transactions;
+use crate::{calls, credits};
 
 /// How many blocks are asked for at first.
 const START: u64 = 16;
@@ -87,20 +88,27 @@ impl Evm {
         encoding: ReceiptEncoding,
         watches: &WatchSet,
     ) -> Result<Block, Failure> {
-        if let Some(empty) = self.ruled_out(&body, watches) {
+        let whole = self.whole(provider, &mut body, Proof::Commitment).await?;
+        if let Some(empty) = self.ruled_out(&body, whole.as_ref(), watches) {
             return Ok(empty);
         }
-        let whole = self.whole(provider, &mut body, Proof::Commitment).await?;
         self.by_receipts(provider, body, whole, Some(encoding), watches).await
     }
 
     /// The block, where its proven bloom rules out that it holds a token transfer to a watched
-    /// address. Native coin leaves no trace in a bloom.
-    fn ruled_out(&self, body: &Body<'_>, watches: &WatchSet) -> Option<Block> {
+    /// address, and its proven transactions that one sends coin to it.
+    fn ruled_out(
+        &self,
+        body: &Body<'_>,
+        whole: Option<&Transactions<'_>>,
+        watches: &WatchSet,
+    ) -> Option<Block> {
         let view = watches.view();
-        let bloom_decides = !self.config.native && !self.config.zero_bloom;
-        let empty = bloom_decides && !self.blooms.may_hold_hit(&body.header.bloom, &view);
-        empty.then(|| Block {
+        let coin = whole.map(Transactions::as_slice).unwrap_or_default();
+        let no_coin = !coin.iter().any(|transaction| credits::may_credit(transaction, &view));
+        let no_tokens =
+            !self.config.zero_bloom && !self.blooms.may_hold_hit(&body.header.bloom, &view);
+        (no_coin && no_tokens).then(|| Block {
             header: body.header.to_chain(),
             transfers: Vec::new(),
             proof: Proof::Commitment,

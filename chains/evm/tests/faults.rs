@@ -341,13 +341,16 @@ async fn one_block_that_is_too_large_stalls_and_is_not_skipped_f11() {
 }
 
 #[tokio::test]
-async fn blocks_that_their_bloom_rules_out_cost_no_receipts() {
-    let node = Scripted::honest(&recorded()).await;
-    let evm = Evm::new(config(Verify::Receipts, false), support::pool(&[node.url()])).unwrap();
-    let blocks = evm.blocks(Height(4), Height(5), &watches(&evm)).await.unwrap();
-    assert_eq!(blocks.len(), 2);
-    assert!(blocks.iter().all(|block| block.proof == Proof::Commitment));
-    assert_eq!(node.asked(), 3, "the chain id and two headers");
+async fn blocks_without_a_trace_of_us_cost_no_receipts() {
+    for native in [false, true] {
+        let node = Scripted::honest(&recorded()).await;
+        let config = config(Verify::Receipts, native);
+        let evm = Evm::new(config, support::pool(&[node.url()])).unwrap();
+        let blocks = evm.blocks(Height(4), Height(5), &watches(&evm)).await.unwrap();
+        assert_eq!(blocks.len(), 2);
+        assert!(blocks.iter().all(|block| block.proof == Proof::Commitment));
+        assert_eq!(node.asked(), 3, "the chain id and two blocks, native coin: {native}");
+    }
 }
 
 /// The block of twenty payments, the last of which its JSON shows as of another type.
