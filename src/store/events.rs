@@ -102,15 +102,77 @@ impl Store {
         rows.iter().map(logged_event).collect()
     }
 
-    /// An intent's history, newest first.
+    /// How many events match.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn timeline(&self, intent: &str, limit: u32) -> Result<Vec<TimelineEntry>> {
+    pub async fn count_events(
+        &self,
+        account: Option<&str>,
+        kind: Option<&str>,
+        intent: Option<&str>,
+    ) -> Result<u64> {
+        let row = sqlx::query(
+            "SELECT COUNT(*) AS n FROM events WHERE
+                 (CAST($1 AS TEXT) IS NULL OR account = $1)
+                 AND (CAST($2 AS TEXT) IS NULL OR type = $2)
+                 AND (CAST($3 AS TEXT) IS NULL OR intent = $3)",
+        )
+        .bind(account)
+        .bind(kind)
+        .bind(intent)
+        .fetch_one(&self.read)
+        .await?;
+        number(&row, "n")
+    }
+
+    /// The position of an event in the log, if it is there.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn event_position(&self, account: Option<&str>, id: &str) -> Result<Option<i64>> {
+        let row = sqlx::query(
+            "SELECT position FROM events
+             WHERE id = $1 AND (CAST($2 AS TEXT) IS NULL OR account = $2)",
+        )
+        .bind(id)
+        .bind(account)
+        .fetch_optional(&self.read)
+        .await?;
+        row.map(|row| column(&row, "position")).transpose()
+    }
+
+    /// How many lines an intent's history has.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn count_timeline(&self, intent: &str) -> Result<u64> {
+        let row = sqlx::query("SELECT COUNT(*) AS n FROM timeline WHERE intent = $1")
+            .bind(intent)
+            .fetch_one(&self.read)
+            .await?;
+        number(&row, "n")
+    }
+
+    /// An intent's history, newest first, after the given `(created_at, id)`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn timeline(
+        &self,
+        intent: &str,
+        after: Option<(Timestamp, &str)>,
+        limit: u32,
+    ) -> Result<Vec<TimelineEntry>> {
+        let (time, last) = after.unwrap_or((Timestamp(i64::MAX), ""));
         let rows = sqlx::query(
-            "SELECT * FROM timeline WHERE intent = $1 ORDER BY created_at DESC, id DESC LIMIT $2",
+            "SELECT * FROM timeline WHERE intent = $1
+                 AND (created_at < $2 OR (created_at = $2 AND id < $3))
+             ORDER BY created_at DESC, id DESC LIMIT $4",
         )
         .bind(intent)
+        .bind(time.0)
+        .bind(last)
         .bind(i64::from(limit))
         .fetch_all(&self.read)
         .await?;

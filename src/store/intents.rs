@@ -1,6 +1,6 @@
 //! Intents and their rails.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use confirmd_chain::{Amount, Asset, Confirmations, Timestamp, WatchKey};
 use sqlx::any::AnyRow;
@@ -140,6 +140,37 @@ impl Store {
     pub async fn intent(&self, key: &IntentKey) -> Result<Option<(Intent, Vec<Credit>)>> {
         let mut connection = self.read.acquire().await?;
         load(&mut connection, &key.to_string(), "").await
+    }
+
+    /// The hash of the request that made an intent, if there is one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn request_hash(&self, key: &IntentKey) -> Result<Option<String>> {
+        let row = sqlx::query("SELECT request_hash FROM intents WHERE intent = $1")
+            .bind(key.to_string())
+            .fetch_optional(&self.read)
+            .await?;
+        row.map(|row| column(&row, "request_hash")).transpose()
+    }
+
+    /// How many open intents there are in each status.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn open_intents(&self) -> Result<BTreeMap<&'static str, u64>> {
+        let rows = sqlx::query(
+            "SELECT status, COUNT(*) AS n FROM intents
+             WHERE status IN ('pending', 'partial', 'confirming') GROUP BY status",
+        )
+        .fetch_all(&self.read)
+        .await?;
+        let open = Status::ALL.into_iter().filter(|status| status.is_open());
+        let mut counts: BTreeMap<_, _> = open.map(|status| (status.as_str(), 0)).collect();
+        for row in &rows {
+            counts.insert(parsed::<Status>(row, "status")?.as_str(), number(row, "n")?);
+        }
+        Ok(counts)
     }
 
     /// The accounts that have an intent of this id.

@@ -9,6 +9,7 @@ mod deliveries;
 mod events;
 mod intents;
 mod networks;
+mod orphans;
 mod outbox;
 mod outcome;
 mod status;
@@ -30,6 +31,7 @@ pub use deliveries::{
 pub use events::{Actor, LoggedEvent, NewDelivery, TimelineEntry};
 pub use intents::{CreateError, IntentFilter, NewIntent, RailWatch};
 pub use networks::{Cursor, Fence, NetworkRow};
+pub use orphans::{Orphan, OrphanFilter};
 pub use outbox::{AttemptOutcome, Claimed, Next};
 pub use outcome::Recording;
 pub use status::{FollowerState, FollowerStatus, ProviderState};
@@ -89,6 +91,13 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether another transaction wrote the same at the same time: looking again tells what.
+    #[must_use]
+    pub fn is_collision(&self) -> bool {
+        let Self::Database(error) = self else { return false };
+        error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+    }
+
     fn corrupt(what: &str, value: impl std::fmt::Display) -> Self {
         Self::Corrupt(format!("{what}: {value}"))
     }
