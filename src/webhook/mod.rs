@@ -13,6 +13,7 @@
 //! | `client` | one attempt, within its limits |
 //! | `schedule` | what comes after an attempt |
 //! | `courier`, `recorder` | the tasks: one an endpoint (I8), and one that writes outcomes |
+//! | `trial` | an endpoint tried out, beside the log |
 //! | `gauges` | the metrics of what waits |
 
 mod client;
@@ -24,7 +25,9 @@ mod guard;
 mod recorder;
 mod schedule;
 mod signature;
+mod trial;
 
 pub use courier::{Courier, CourierError, Waker};
 pub use endpoints::{Endpoints, shown_url};
 pub use guard::{UrlError, check_url, is_public};
+pub use trial::{NoWord, Trials};
