@@ -140,6 +140,18 @@ pub enum Scope {
     Admin,
 }
 
+impl Scope {
+    /// Its name in the configuration and the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Admin => "admin",
+        }
+    }
+}
+
 /// Where events go.
 #[derive(Clone)]
 pub struct Endpoint {
@@ -178,6 +190,17 @@ pub enum Dialect {
     Standard,
     /// AMN's envelope, with one signature header.
     Amn(AmnSignature),
+}
+
+impl Dialect {
+    /// Its name in the configuration and the API.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Amn(_) => "amn",
+        }
+    }
 }
 
 /// How AMN's signature is written.

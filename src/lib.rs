@@ -1,5 +1,6 @@
 //! confirmd watches blockchains for payments and reports every change by a signed webhook.
 
+pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -1,0 +1,162 @@
+//! Creating an intent: once, however often it is asked for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use confirmd_chain::Timestamp;
+
+use super::request::{CreateIntent, Request};
+use super::{AccountQuery, IntentAnswer, answer};
+use crate::api::Context;
+use crate::api::auth::{Caller, Writer};
+use crate::api::input::{Body, Errors, Parameters};
+use crate::api::problem::Problem;
+use crate::settlement::{self, Intent, IntentKey, NetworkId, Outcome, State as IntentState};
+use crate::store::{CreateError, NewIntent, Recording};
+
+/// Two requests that make the same intent at once meet in the database; the loser looks again.
+const TRIES: u32 = 3;
+
+/// Create an intent
+///
+/// The same id with the same body answers 200 and the existing intent; with another body 409
+/// `id-conflict`. 409 `address-in-use` where another open intent waits for the same asset at the
+/// same address; 429 `open-intents-limit` where the key has as many open intents as it may.
+/// Scope: `write`.
+#[utoipa::path(post, path = "/v1/intents", tag = "intents", params(AccountQuery),
+    request_body = CreateIntent,
+    responses(
+        (status = 201, body = IntentAnswer, description = "Created"),
+        (status = 200, body = IntentAnswer, description = "It was there")))]
+pub(super) async fn create(
+    State(context): State<Context>,
+    Writer(caller): Writer,
+    mut parameters: Parameters,
+    Body(body): Body,
+) -> Result<Response, Problem> {
+    let account = caller.account(&mut parameters)?;
+    parameters.end()?;
+    let mut errors = Errors::default();
+    let request = Request::read(&body, &context, &mut errors);
+    let request = errors.finish(request)?;
+    let key = IntentKey { account, id: request.id.clone() };
+    let hash = request.hash();
+    let made = match known(&key, &hash, &context).await? {
+        true => None,
+        false => {
+            let intent = intent(key.clone(), &request, &context)?;
+            make(intent, &request, hash, &caller, &context).await?
+        }
+    };
+    let (status, mut answer) = match made {
+        Some(intent) => {
+            let cursors = context.store.cursors().await?;
+            (StatusCode::CREATED, answer(&intent, &[], &cursors, &context))
+        }
+        None => (StatusCode::OK, super::show(&key, &context).await?),
+    };
+    answer.notes = request.notes;
+    let location = format!("/v1/intents/{}", key.id);
+    Ok((status, [(header::LOCATION, location)], Json(answer)).into_response())
+}
+
+/// Whether the very same request was made before.
+async fn known(key: &IntentKey, hash: &str, context: &Context) -> Result<bool, Problem> {
+    match context.store.request_hash(key).await? {
+        None => Ok(false),
+        Some(before) if before == hash => Ok(true),
+        Some(_) => Err(Problem::IdConflict),
+    }
+}
+
+fn intent(key: IntentKey, request: &Request, context: &Context) -> Result<Intent, Problem> {
+    let now = context.clock.now();
+    let config = &context.settings.config;
+    let endpoints = request.endpoints.clone().unwrap_or_else(|| config.defaults.endpoints.clone());
+    Ok(Intent {
+        key,
+        rails: request.rails.clone(),
+        created_at: now,
+        expires_at: expiry(request, now, context)?,
+        tolerance: request.tolerance.unwrap_or(config.defaults.tolerance),
+        confirmations: request.confirmations,
+        wants_progress: context.endpoints.wants_progress(&endpoints),
+        endpoints,
+        metadata: request.metadata.clone(),
+        dialect_data: request.dialect_data.clone(),
+        state: IntentState::new(now),
+    })
+}
+
+fn expiry(request: &Request, now: Timestamp, context: &Context) -> Result<Timestamp, Problem> {
+    let default = context.settings.config.defaults.expires_in;
+    match request.expires_at {
+        None => Ok(now.plus_ms(i64::try_from(default.as_millis()).unwrap_or(i64::MAX))),
+        Some(time) if time > now => Ok(time),
+        Some(_) => Err(Problem::invalid("/expires_at", "is in the past")),
+    }
+}
+
+/// The intent as it was created; nothing where the very same request came first.
+async fn make(
+    intent: Intent,
+    request: &Request,
+    request_hash: String,
+    caller: &Caller,
+    context: &Context,
+) -> Result<Option<Intent>, Problem> {
+    let defaults = &context.settings.config.defaults;
+    let look_back = i64::try_from(defaults.look_back.as_millis()).unwrap_or(i64::MAX);
+    let outcome = settlement::created(intent);
+    let new = NewIntent {
+        look_back_from: outcome.intent.created_at.plus_ms(-look_back),
+        intent: outcome.intent.clone(),
+        watches: request.watches.clone(),
+        api_key: caller.name().to_owned(),
+        max_open: caller.max_open_intents(),
+        request_hash,
+    };
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match write(&new, &outcome, caller, context).await {
+            Ok(()) => break,
+            Err(CreateError::Store(error)) if tries < TRIES && error.is_collision() => {}
+            Err(CreateError::Store(error)) => return Err(error.into()),
+            Err(CreateError::Exists) => return Ok(None),
+            Err(CreateError::IdConflict) => return Err(Problem::IdConflict),
+            Err(CreateError::AddressInUse(rail)) => return Err(Problem::AddressInUse { rail }),
+            Err(CreateError::TooManyOpen(open)) => return Err(Problem::OpenIntentsLimit(open)),
+        }
+    }
+    let networks: BTreeSet<_> = outcome.intent.rails.iter().map(|rail| &rail.network).collect();
+    networks.into_iter().for_each(|network| context.wake(network));
+    context.courier.wake();
+    Ok(Some(outcome.intent))
+}
+
+/// The intent, its watches and its first event, in one transaction.
+async fn write(
+    new: &NewIntent,
+    outcome: &Outcome,
+    caller: &Caller,
+    context: &Context,
+) -> Result<(), CreateError> {
+    let cursors = BTreeMap::<NetworkId, _>::new();
+    let recording = Recording {
+        cursors: &cursors,
+        route: &|intent, event| context.endpoints.route(intent, event),
+        actor: &caller.actor(None),
+        late_window: context.settings.config.defaults.late_window,
+        now: new.intent.created_at,
+    };
+    let mut transaction = context.store.begin().await?;
+    transaction.create_intent(new).await?;
+    transaction.record_outcome(outcome, &recording).await?;
+    transaction.commit().await?;
+    Ok(())
+}

@@ -1,0 +1,482 @@
+//! What a backend may ask for: every field checked against the registry, every mistake named.
+
+use std::collections::BTreeSet;
+
+use confirmd_chain::{Address, AddressError, Amount, Confirmations, Timestamp, WatchKey};
+use serde::Deserialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+
+use super::Note;
+use crate::api::Context;
+use crate::api::input::{Errors, Field, Object, parse_time};
+use crate::config::{Followed, FollowedAsset, list_of, nearest};
+use crate::settlement::{AmountPolicy, NetworkId, Rail, Tolerance};
+use crate::webhook::check_url;
+
+const MAX_ID: usize = 128;
+const MAX_RAILS: usize = 16;
+const MAX_ENDPOINTS: usize = 16;
+const MAX_METADATA_BYTES: usize = 4 * 1024;
+/// Together with sixteen rails and the metadata it must fit a webhook's body.
+const MAX_DIALECT_DATA_BYTES: usize = 2 * 1024;
+/// As many blocks as are kept: a deeper reorg takes an operator anyway (I5).
+const MAX_CONFIRMATIONS: u32 = 10_000;
+const YEAR_MS: i64 = 365 * 86_400_000;
+
+/// An expected payment.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "shows the body in the OpenAPI document; it is read field by field")]
+pub(super) struct CreateIntent {
+    /// The backend's own id: 1 to 128 characters of `A-Za-z0-9._:-`. Asking again with the same
+    /// body answers the same intent.
+    #[schema(pattern = "^[A-Za-z0-9._:-]{1,128}$", examples("order-1234"))]
+    id: String,
+    /// The ways to pay it. They never add up: the first to be complete settles the intent.
+    #[schema(min_items = 1, max_items = 16)]
+    rails: Vec<CreateRail>,
+    /// Until when a payment is in time: in the future, at most a year. By default some hours from
+    /// now, as configured.
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+    /// How deep a payment must be. Raised to the network's floor where it is below; `notes` says
+    /// so. By default the asset's or network's threshold.
+    #[schema(minimum = 1, maximum = 10_000)]
+    confirmations: Option<u32>,
+    /// The share of the amount that may be missing, `0` to `0.1`.
+    #[schema(examples("0.001"))]
+    tolerance: Option<String>,
+    /// The configured endpoints that get its events.
+    #[schema(max_items = 16)]
+    endpoints: Option<Vec<String>>,
+    /// Any object of up to 4 KiB, returned as given.
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Value>,
+    /// What a dialect's body needs and the chain cannot know; up to 2 KiB.
+    #[schema(value_type = Option<Object>)]
+    dialect_data: Option<Value>,
+}
+
+/// One way to pay.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "shows the body in the OpenAPI document; it is read field by field")]
+pub(super) struct CreateRail {
+    /// A followed network: its registry id (`bsc`) or CAIP-2 id (`eip155:56`).
+    #[schema(examples("bsc"))]
+    network: String,
+    /// A symbol of that network's registry, `native`, a token's address that the registry knows,
+    /// or a CAIP-19 id.
+    #[schema(examples("USDT"))]
+    asset: String,
+    /// A decimal string with at most the asset's decimals.
+    #[schema(examples("12.50"))]
+    amount: String,
+    /// Where to.
+    address: String,
+    /// Which totals settle the rail.
+    amount_policy: Option<AmountPolicy>,
+}
+
+/// A request with everything in it known and canonical.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) id: String,
+    pub(super) rails: Vec<Rail>,
+    pub(super) watches: Vec<WatchKey>,
+    /// As asked for; none where the default applies.
+    pub(super) expires_at: Option<Timestamp>,
+    /// As asked for.
+    wish: Option<Confirmations>,
+    /// As asked for, but not below the lowest floor of its networks.
+    pub(super) confirmations: Option<Confirmations>,
+    /// As asked for; none where the default applies.
+    pub(super) tolerance: Option<Tolerance>,
+    /// As asked for; none where the default applies.
+    pub(super) endpoints: Option<Vec<String>>,
+    pub(super) metadata: Value,
+    pub(super) dialect_data: Value,
+    /// What was taken otherwise than asked for.
+    pub(super) notes: Vec<Note>,
+}
+
+struct ReadRail {
+    rail: Rail,
+    watch: WatchKey,
+    floor: Confirmations,
+}
+
+impl Request {
+    /// Reads a body; what is wrong with it is in `errors`, all of it.
+    pub(super) fn read(body: &Value, context: &Context, errors: &mut Errors) -> Option<Self> {
+        let mut object = Field::root(body).object(errors)?;
+        let id = read_id(&mut object, errors);
+        let wish = object.optional("confirmations");
+        let wish = wish.and_then(|field| read_confirmations(&field, errors));
+        let rails = object.required("rails", "1 to 16 ways to pay", errors);
+        let rails = rails.and_then(|field| read_rails(&field, wish, context, errors));
+        let expires_at = object.optional("expires_at");
+        let expires_at = expires_at.and_then(|field| read_expiry(&field, context, errors));
+        let tolerance = object.optional("tolerance");
+        let tolerance = tolerance.and_then(|field| read_tolerance(&field, errors));
+        let endpoints = object.optional("endpoints");
+        let endpoints = endpoints.and_then(|field| read_endpoints(&field, context, errors));
+        let metadata = read_data(&mut object, "metadata", MAX_METADATA_BYTES, errors);
+        let dialect_data = read_data(&mut object, "dialect_data", MAX_DIALECT_DATA_BYTES, errors);
+        refuse_callback(&mut object, errors);
+        object.end(errors);
+        let rails = rails?;
+        let notes = clamped(wish, &rails);
+        let lowest_floor = rails.iter().map(|read| read.floor).min()?;
+        Some(Self {
+            id: id?,
+            wish,
+            confirmations: wish.map(|wish| wish.max(lowest_floor)),
+            watches: rails.iter().map(|read| read.watch).collect(),
+            rails: rails.into_iter().map(|read| read.rail).collect(),
+            expires_at,
+            tolerance,
+            endpoints,
+            metadata,
+            dialect_data,
+            notes,
+        })
+    }
+
+    /// SHA-256 over the request as it is understood, so that two ways to write one request are
+    /// one. What is left out counts as left out, not as what the default was at the time.
+    pub(super) fn hash(&self) -> String {
+        let rail = |rail: &Rail| {
+            serde_json::json!([
+                rail.network,
+                rail.asset.to_string(),
+                rail.amount,
+                rail.address,
+                rail.policy
+            ])
+        };
+        let endpoints = self.endpoints.as_ref().map(|names| names.iter().collect::<BTreeSet<_>>());
+        let normalised = serde_json::json!([
+            self.id,
+            self.rails.iter().map(rail).collect::<Vec<_>>(),
+            self.expires_at,
+            self.wish,
+            self.tolerance.map(|tolerance| tolerance.to_string()),
+            endpoints,
+            sorted(&self.metadata),
+            sorted(&self.dialect_data),
+        ]);
+        hex::encode(Sha256::digest(normalised.to_string()))
+    }
+}
+
+/// A value as text in which the order of an object's fields means nothing.
+fn sorted(value: &Value) -> String {
+    match value {
+        Value::Object(map) => {
+            let mut fields: Vec<_> = map.iter().collect();
+            fields.sort_by_key(|(name, _)| *name);
+            let field = |(name, value): (&String, &Value)| {
+                format!("{}:{}", Value::from(name.as_str()), sorted(value))
+            };
+            format!("{{{}}}", fields.into_iter().map(field).collect::<Vec<_>>().join(","))
+        }
+        Value::Array(items) => {
+            format!("[{}]", items.iter().map(sorted).collect::<Vec<_>>().join(","))
+        }
+        plain => plain.to_string(),
+    }
+}
+
+fn read_id(object: &mut Object<'_>, errors: &mut Errors) -> Option<String> {
+    let expected = "1 to 128 characters of A-Z, a-z, 0-9 and ._:-";
+    let field = object.required("id", expected, errors)?;
+    let text = field.string(errors)?;
+    let fits = (1..=MAX_ID).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte));
+    if !fits {
+        errors.add(&field.pointer, format!("expected {expected}"));
+    }
+    fits.then(|| text.to_owned())
+}
+
+fn read_confirmations(field: &Field<'_>, errors: &mut Errors) -> Option<Confirmations> {
+    let number = field.value.as_u64().and_then(|number| u32::try_from(number).ok());
+    let number = number.filter(|number| (1..=MAX_CONFIRMATIONS).contains(number));
+    if number.is_none() {
+        errors
+            .add(&field.pointer, format!("expected a whole number from 1 to {MAX_CONFIRMATIONS}"));
+    }
+    number.map(Confirmations)
+}
+
+/// A time that is over by now is refused by the caller, since a request that is repeated later is
+/// still the same request.
+fn read_expiry(field: &Field<'_>, context: &Context, errors: &mut Errors) -> Option<Timestamp> {
+    let text = field.string(errors)?;
+    let Some(time) = parse_time(text) else {
+        errors.add(&field.pointer, "expected a time such as 2026-12-01T12:00:00.000Z (RFC 3339)");
+        return None;
+    };
+    if time > context.clock.now().plus_ms(YEAR_MS) {
+        errors.add(&field.pointer, "is more than a year from now");
+    }
+    Some(time)
+}
+
+fn read_tolerance(field: &Field<'_>, errors: &mut Errors) -> Option<Tolerance> {
+    let text = field.string(errors)?;
+    text.parse().map_err(|error| errors.add(&field.pointer, format!("{error}"))).ok()
+}
+
+fn read_endpoints(
+    field: &Field<'_>,
+    context: &Context,
+    errors: &mut Errors,
+) -> Option<Vec<String>> {
+    let items = field.array(errors)?;
+    if items.len() > MAX_ENDPOINTS {
+        errors.add(&field.pointer, format!("expected at most {MAX_ENDPOINTS} endpoints"));
+        return None;
+    }
+    let mut names = Vec::new();
+    for item in &items {
+        let Some(name) = item.string(errors) else { continue };
+        if !context.settings.config.endpoints.contains_key(name) {
+            let names = context.settings.config.endpoints.keys();
+            let near = nearest(name, names.map(String::as_str));
+            errors.add(
+                &item.pointer,
+                match near {
+                    Some(near) => format!("no endpoint has this name; did you mean `{near}`?"),
+                    None => "no endpoint has this name; GET /v1/endpoints lists them".to_owned(),
+                },
+            );
+        } else if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    Some(names)
+}
+
+fn read_data(
+    object: &mut Object<'_>,
+    name: &'static str,
+    most_bytes: usize,
+    errors: &mut Errors,
+) -> Value {
+    let empty = Value::Object(serde_json::Map::new());
+    let Some(field) = object.optional(name) else { return empty };
+    if field.expect(field.value.as_object(), "an object", errors).is_some()
+        && field.value.to_string().len() > most_bytes
+    {
+        errors.add(&field.pointer, format!("has more than {most_bytes} bytes"));
+    }
+    field.value.clone()
+}
+
+/// Callbacks come with the unsigned dialects; a URL that they would never be sent to is refused
+/// as such already.
+fn refuse_callback(object: &mut Object<'_>, errors: &mut Errors) {
+    let Some(field) = object.optional("callback") else { return };
+    let url = field.value.get("url").and_then(Value::as_str);
+    if let Some(Err(refusal)) = url.map(|url| check_url(url, false)) {
+        errors.add(&format!("{}/url", field.pointer), refusal.to_string());
+    }
+    let instead = "name configured `endpoints` instead";
+    errors.add(&field.pointer, format!("this version does not take it yet; {instead}"));
+}
+
+fn read_rails(
+    field: &Field<'_>,
+    wish: Option<Confirmations>,
+    context: &Context,
+    errors: &mut Errors,
+) -> Option<Vec<ReadRail>> {
+    let items = field.array(errors)?;
+    if !(1..=MAX_RAILS).contains(&items.len()) {
+        errors.add(&field.pointer, format!("expected 1 to {MAX_RAILS} rails"));
+        return None;
+    }
+    let mut rails: Vec<Option<ReadRail>> = Vec::with_capacity(items.len());
+    for (place, item) in items.iter().enumerate() {
+        let read = read_rail(place, item, wish, context, errors);
+        if let Some(ReadRail { rail, .. }) = &read {
+            let same = |other: &ReadRail| {
+                (&other.rail.network, &other.rail.asset, &other.rail.address)
+                    == (&rail.network, &rail.asset, &rail.address)
+            };
+            if let Some(other) = rails.iter().position(|other| other.as_ref().is_some_and(same)) {
+                let pointer = &item.pointer;
+                errors.add(pointer, format!("repeats network, asset and address of rail {other}"));
+            }
+        }
+        rails.push(read);
+    }
+    rails.into_iter().collect()
+}
+
+fn read_rail(
+    place: usize,
+    item: &Field<'_>,
+    wish: Option<Confirmations>,
+    context: &Context,
+    errors: &mut Errors,
+) -> Option<ReadRail> {
+    let mut object = item.object(errors)?;
+    let network = object.required("network", "a network such as \"bsc\"", errors);
+    let asset = object.required("asset", "an asset such as \"USDT\" or \"native\"", errors);
+    let amount = object.required("amount", "a decimal string such as \"12.50\"", errors);
+    object.not_yet("wallet", "give an `address`", errors);
+    object.not_yet("memo", "give each intent an address of its own", errors);
+    object.not_yet("reference", "give each intent an address of its own", errors);
+    object.not_yet("match", "give each intent an address of its own", errors);
+    let address = object.required("address", "the address to be paid", errors);
+    let policy = object.optional("amount_policy").map(|field| read_policy(&field, errors));
+    object.end(errors);
+    // An address is looked at even where the network is not known: a private key is refused
+    // wherever it stands.
+    let network = network.and_then(|field| read_network(&field, context, errors));
+    let followed = network.as_ref().map(|(_, followed)| *followed);
+    let asset =
+        asset.and_then(|field| followed.and_then(|followed| read_asset(&field, followed, errors)));
+    let amount = amount.and_then(|field| read_amount(&field, asset, errors));
+    let id = network.as_ref().map(|(id, _)| id);
+    let address = address.and_then(|field| read_address(&field, id, context, errors));
+    let ((id, followed), asset, amount) = (network?, asset?, amount?);
+    let ((address, watch), policy) = (address?, policy.unwrap_or(Some(AmountPolicy::default()))?);
+    let floor = followed.network.floor;
+    let threshold = asset.confirmations.unwrap_or(followed.threshold);
+    let rail = Rail {
+        rail_id: format!("r{}", place + 1),
+        network: id,
+        caip2: followed.network.caip2.clone(),
+        chain_id: followed.network.chain_id,
+        asset: asset.info.asset.clone(),
+        caip19: asset.info.caip19.clone(),
+        symbol: asset.info.symbol.clone(),
+        decimals: asset.info.decimals,
+        amount,
+        address,
+        policy,
+        required: wish.unwrap_or(threshold).max(floor),
+    };
+    Some(ReadRail { rail, watch, floor })
+}
+
+fn read_network<'c>(
+    field: &Field<'_>,
+    context: &'c Context,
+    errors: &mut Errors,
+) -> Option<(NetworkId, &'c Followed)> {
+    let name = field.string(errors)?;
+    let followed = context.followed(name);
+    if followed.is_none() {
+        let followed = context.settings.networks.iter();
+        let ids: Vec<_> = followed.map(|followed| followed.network.id.as_str()).collect();
+        let known = context.settings.registry.network(name);
+        let detail = match (known, nearest(name, ids.iter().copied())) {
+            (Some(_), _) => "is not followed; it takes a section [networks.<id>] in the \
+                             configuration"
+                .to_owned(),
+            (None, Some(near)) => format!("is not known; did you mean `{near}`?"),
+            (None, None) => format!("is not known; followed is {}", list_of(ids)),
+        };
+        errors.add(&field.pointer, detail);
+    }
+    followed.map(|followed| (followed.network.id.as_str().into(), followed))
+}
+
+fn read_asset<'c>(
+    field: &Field<'_>,
+    followed: &'c Followed,
+    errors: &mut Errors,
+) -> Option<&'c FollowedAsset> {
+    let name = field.string(errors)?;
+    let asset = followed.asset(name);
+    if asset.is_none() {
+        let id = &followed.network.id;
+        let symbols: Vec<_> = followed.assets.iter().map(|a| a.info.symbol.as_str()).collect();
+        errors.add(
+            &field.pointer,
+            match nearest(name, symbols.iter().copied()) {
+                Some(near) => format!("{id} has no such asset; did you mean `{near}`?"),
+                None => format!("{id} has no such asset; its registry has {}", list_of(symbols)),
+            },
+        );
+    }
+    asset
+}
+
+fn read_amount(
+    field: &Field<'_>,
+    asset: Option<&FollowedAsset>,
+    errors: &mut Errors,
+) -> Option<Amount> {
+    let text = field.string(errors)?;
+    let FollowedAsset { info, minimum, .. } = asset?;
+    let read = Amount::parse_decimal(text, info.decimals);
+    let amount = read.map_err(|error| errors.add(&field.pointer, error.to_string())).ok()?;
+    if amount.is_zero() {
+        errors.add(&field.pointer, "must be more than zero");
+    } else if amount < *minimum {
+        let minimum = minimum.to_decimal(info.decimals);
+        errors.add(&field.pointer, format!("is below the smallest deposit, {minimum}"));
+    }
+    Some(amount)
+}
+
+fn read_address(
+    field: &Field<'_>,
+    network: Option<&NetworkId>,
+    context: &Context,
+    errors: &mut Errors,
+) -> Option<(Address, WatchKey)> {
+    let text = field.string(errors)?;
+    let Some(chain) = network.and_then(|id| context.chains.get(id)) else {
+        let mut chains = context.chains.values();
+        if chains.any(|chain| chain.parse_address(text) == Err(AddressError::PrivateKey)) {
+            errors.add(&field.pointer, AddressError::PrivateKey.to_string());
+        }
+        return None;
+    };
+    match chain.parse_address(text) {
+        Ok(address) => {
+            let watch = chain.watch_key(&address);
+            Some((address, watch))
+        }
+        Err(error) => {
+            errors.add(&field.pointer, error.to_string());
+            None
+        }
+    }
+}
+
+fn read_policy(field: &Field<'_>, errors: &mut Errors) -> Option<AmountPolicy> {
+    match field.string(errors)? {
+        "at_least" => Some(AmountPolicy::AtLeast),
+        "exact" => Some(AmountPolicy::Exact),
+        _ => {
+            errors.add(&field.pointer, "expected \"at_least\" or \"exact\"");
+            None
+        }
+    }
+}
+
+fn clamped(wish: Option<Confirmations>, rails: &[ReadRail]) -> Vec<Note> {
+    let Some(wish) = wish else { return Vec::new() };
+    let mut networks = BTreeSet::new();
+    let below = rails.iter().filter(|read| wish < read.floor);
+    below
+        .filter(|read| networks.insert(read.rail.network.clone()))
+        .map(|ReadRail { rail, floor, .. }| Note {
+            pointer: "/confirmations".to_owned(),
+            detail: format!(
+                "{wish} is below the floor of {}, so {floor} are required there",
+                rail.network
+            ),
+        })
+        .collect()
+}

@@ -1,0 +1,305 @@
+//! The status, built from the store: any instance shows the same.
+
+use std::collections::BTreeMap;
+
+use confirmd_chain::{Height, Timestamp};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Context;
+use super::endpoints::EndpointState;
+use crate::config::Followed;
+use crate::settlement::{NetworkId, rfc3339};
+use crate::store::{
+    EndpointCounts, FollowerState, FollowerStatus, NetworkRow, OrphanFilter, ProviderState, Result,
+    Store,
+};
+
+/// A follower writes its status far more often than this; one that did not is gone.
+const SILENT_MS: i64 = 120_000;
+
+/// How confirmd is.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct StatusAnswer {
+    /// Always true: the status could be built.
+    success: bool,
+    /// confirmd's version.
+    version: &'static str,
+    /// Since when this instance runs.
+    started_at: String,
+    /// Which instance answers.
+    instance: String,
+    /// What somebody should look at, and what to do about it.
+    problems: Vec<StatusProblem>,
+    /// The store.
+    store: StoreAnswer,
+    /// The networks that are followed, by id.
+    networks: Vec<NetworkAnswer>,
+    /// Open intents of every account, by status.
+    #[schema(value_type = BTreeMap<String, u64>)]
+    intents: BTreeMap<&'static str, u64>,
+    /// The orphan inbox.
+    orphans: OrphansAnswer,
+    /// What is on its way to endpoints.
+    webhooks: WebhooksAnswer,
+}
+
+/// Something that somebody should look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusProblem {
+    /// What kind of problem, for programs.
+    pub code: String,
+    /// Which network, provider or endpoint.
+    pub subject: String,
+    /// Since when, where that is known.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(serialize_with = "optional_time")]
+    pub since: Option<Timestamp>,
+    /// What to do about it, in words.
+    pub action: String,
+}
+
+fn optional_time<S: serde::Serializer>(
+    time: &Option<Timestamp>,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    time.map(rfc3339).serialize(serializer)
+}
+
+/// The store.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct StoreAnswer {
+    /// `sqlite` or `postgres`.
+    kind: &'static str,
+    /// The version of its tables.
+    schema: usize,
+}
+
+impl StoreAnswer {
+    pub(super) const fn of(store: &Store) -> Self {
+        Self { kind: store.kind().as_str(), schema: store.schema() }
+    }
+}
+
+/// How a network is followed.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct NetworkAnswer {
+    /// Its id.
+    pub(super) network: String,
+    chain_id: Option<u64>,
+    caip2: String,
+    /// Whether it is followed.
+    pub(super) state: FollowerState,
+    /// Why it is not.
+    reason: Option<String>,
+    /// The newest height that its providers name.
+    head: Option<u64>,
+    /// The newest height that is irreversible.
+    finalized: Option<u64>,
+    /// The newest height that was scanned.
+    scanned: Option<u64>,
+    lag_blocks: Option<u64>,
+    lag_seconds: f64,
+    /// How answers are proven: `receipts` or `logs`.
+    verify: String,
+    /// The confirmations that an intent needs unless it says otherwise.
+    threshold: u32,
+    /// How many addresses are watched.
+    watches: u64,
+    /// Its providers. Their URLs are never shown.
+    providers: Vec<ProviderState>,
+    #[serde(skip)]
+    since: Option<Timestamp>,
+}
+
+/// The orphan inbox.
+#[derive(Debug, Serialize, ToSchema)]
+struct OrphansAnswer {
+    /// How many are open.
+    open: u64,
+}
+
+/// What is on its way to endpoints.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct WebhooksAnswer {
+    waiting: u64,
+    in_flight: u64,
+    dead: u64,
+    /// How long the oldest event has waited.
+    oldest_waiting_seconds: i64,
+    endpoints: Vec<EndpointAnswer>,
+}
+
+/// An endpoint.
+#[derive(Debug, Serialize, ToSchema)]
+struct EndpointAnswer {
+    name: String,
+    state: EndpointState,
+    waiting: u64,
+}
+
+/// The whole status.
+pub(super) async fn status(context: &Context) -> Result<StatusAnswer> {
+    let networks = networks(context).await?;
+    let mut counts = context.store.delivery_counts().await?;
+    for name in context.endpoints.names() {
+        counts.entry(name).or_default();
+    }
+    let mut problems = context.problems.to_vec();
+    networks.iter().for_each(|network| network.problems(&mut problems));
+    counts.iter().for_each(|(name, counts)| endpoint_problems(name, counts, &mut problems));
+    Ok(StatusAnswer {
+        success: true,
+        version: env!("CARGO_PKG_VERSION"),
+        started_at: rfc3339(context.started_at),
+        instance: context.instance.to_string(),
+        problems,
+        store: StoreAnswer::of(&context.store),
+        networks,
+        intents: context.store.open_intents().await?,
+        orphans: OrphansAnswer {
+            open: context.store.count_orphans(&OrphanFilter::default()).await?,
+        },
+        webhooks: webhooks(&counts, context.clock.now()),
+    })
+}
+
+/// How each network is followed, by id.
+pub(super) async fn networks(context: &Context) -> Result<Vec<NetworkAnswer>> {
+    let rows = context.store.networks().await?;
+    let rows: BTreeMap<NetworkId, NetworkRow> =
+        rows.into_iter().map(|row| (row.network.clone(), row)).collect();
+    let mut networks = Vec::with_capacity(context.settings.networks.len());
+    for followed in &context.settings.networks {
+        let id = NetworkId::from(followed.network.id.as_str());
+        let watches = context.store.watch_count(&id).await?;
+        networks.push(network(followed, rows.get(&id), watches, context.clock.now()));
+    }
+    Ok(networks)
+}
+
+fn network(
+    followed: &Followed,
+    row: Option<&NetworkRow>,
+    watches: u64,
+    now: Timestamp,
+) -> NetworkAnswer {
+    let said = row.and_then(|row| Some((row.status.clone()?, row.updated_at)));
+    let FollowerStatus { state, reason, since, head, finalized, lag_ms, providers, .. } = match said
+    {
+        Some((status, at)) if now.0.saturating_sub(at.0) > SILENT_MS => FollowerStatus {
+            state: FollowerState::Stalled,
+            reason: Some(format!("nobody has followed it since {}", rfc3339(at))),
+            since: at,
+            ..status
+        },
+        Some((status, _)) => status,
+        None => FollowerStatus { since: now, ..FollowerStatus::default() },
+    };
+    let scanned = row.and_then(|row| row.cursor.as_ref()).map(|cursor| cursor.height);
+    let lag = |head: Height| scanned.map(|scanned| head.0.saturating_sub(scanned.0));
+    NetworkAnswer {
+        network: followed.network.id.clone(),
+        chain_id: followed.network.chain_id,
+        caip2: followed.network.caip2.clone(),
+        state,
+        reason,
+        head: head.map(|height| height.0),
+        finalized: row.and_then(|row| row.finalized).max(finalized).map(|height| height.0),
+        scanned: scanned.map(|height| height.0),
+        lag_blocks: head.and_then(lag),
+        lag_seconds: seconds(lag_ms),
+        verify: followed.verify.as_str().to_owned(),
+        threshold: followed.threshold.0,
+        watches,
+        providers,
+        since: Some(since).filter(|since| since.0 > 0),
+    }
+}
+
+#[expect(clippy::float_arithmetic, reason = "for people to look at; no money")]
+fn seconds(ms: u64) -> f64 {
+    f64::from(u32::try_from(ms).unwrap_or(u32::MAX)) / 1_000.0
+}
+
+impl NetworkAnswer {
+    fn problems(&self, problems: &mut Vec<StatusProblem>) {
+        let reason = self.reason.as_deref().unwrap_or("no reason is known");
+        let (code, action) = match self.state {
+            FollowerState::Following | FollowerState::CatchingUp => (None, String::new()),
+            FollowerState::Stalled => (
+                Some("network-stalled"),
+                format!(
+                    "Payments are not seen at present: {reason}. It is tried again for ever; look \
+                     at the providers, or add another one."
+                ),
+            ),
+            FollowerState::Stopped => (
+                Some("network-stopped"),
+                format!("The network is not followed until an operator acts: {reason}."),
+            ),
+        };
+        let problem = |code: &str, subject: String, action| StatusProblem {
+            code: code.to_owned(),
+            subject,
+            since: self.since,
+            action,
+        };
+        problems.extend(code.map(|code| problem(code, self.network.clone(), action)));
+        for provider in self.providers.iter().filter(|provider| !provider.healthy) {
+            let fault = provider.last_fault.as_deref().unwrap_or("it failed a check");
+            let action = format!(
+                "The provider is put aside for a while: {fault}. If this lasts, ask whoever runs \
+                 it, or take another one."
+            );
+            let subject = format!("{}/{}", self.network, provider.name);
+            let since = None;
+            problems.push(StatusProblem { since, ..problem("provider-at-fault", subject, action) });
+        }
+    }
+}
+
+fn endpoint_problems(name: &str, counts: &EndpointCounts, problems: &mut Vec<StatusProblem>) {
+    if let Some((since, reason)) = &counts.paused {
+        problems.push(StatusProblem {
+            code: "endpoint-paused".to_owned(),
+            subject: name.to_owned(),
+            since: Some(*since),
+            action: format!(
+                "It asked not to be called ({reason}), so {} deliveries are held. Put it right, \
+                 then POST /v1/endpoints/{name}/resume.",
+                counts.waiting
+            ),
+        });
+    }
+    if counts.dead > 0 {
+        problems.push(StatusProblem {
+            code: "deliveries-dead".to_owned(),
+            subject: name.to_owned(),
+            since: None,
+            action: format!(
+                "{} deliveries were given up. GET /v1/deliveries?state=dead&endpoint={name} says \
+                 why; once it is put right, POST /scanner/webhooks/retry sends them again.",
+                counts.dead
+            ),
+        });
+    }
+}
+
+fn webhooks(counts: &BTreeMap<String, EndpointCounts>, now: Timestamp) -> WebhooksAnswer {
+    let mut answer = WebhooksAnswer::default();
+    for (name, of) in counts {
+        answer.waiting += of.waiting;
+        answer.in_flight += of.in_flight;
+        answer.dead += of.dead;
+        let age_ms = of.oldest_waiting.map_or(0, |oldest| now.0.saturating_sub(oldest.0));
+        answer.oldest_waiting_seconds = answer.oldest_waiting_seconds.max(age_ms / 1_000);
+        let (name, state) = (name.clone(), EndpointState::of(of));
+        answer.endpoints.push(EndpointAnswer { name, state, waiting: of.waiting });
+    }
+    answer
+}

@@ -1,0 +1,271 @@
+//! Bad input is refused with a problem document that names the field (I14).
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+
+use crate::support::{Api, WRITER, address, order};
+
+const PRIVATE_KEY: &str = "4c0883a69102937d6231471b5dbb6204fe5129617082792ae468d01a3f362318";
+const SEED: &str = "legal winner thank year wave sausage worth useful legal winner thank yellow";
+
+/// A request with one field set to something else; `null` takes it away.
+fn with(pointer: &str, value: Value) -> Value {
+    let mut body = order("order-1", &address(1));
+    let (parent, name) = pointer.rsplit_once('/').expect("a pointer");
+    let parent = body.pointer_mut(parent).expect("a parent");
+    match parent {
+        Value::Object(map) => map.insert(name.to_owned(), value).is_some(),
+        _ => panic!("{pointer} is no field"),
+    };
+    body
+}
+
+fn rails(count: u64) -> Value {
+    (0..count)
+        .map(|n| json!({ "network": "bsc", "asset": "USDT", "amount": "1", "address": address(n) }))
+        .collect()
+}
+
+#[tokio::test]
+async fn every_bad_value_is_named_by_its_pointer_i14() {
+    let api = Api::start("http://127.0.0.1:1").await;
+    let wrong_checksum = address(1).replace("CDE", "cDE");
+    let cases: Vec<(&str, Value, &str)> = vec![
+        ("/id", Value::Null, "missing"),
+        ("/id", json!(7), "expected a string, found a number"),
+        ("/id", json!(""), "1 to 128"),
+        ("/id", json!("a".repeat(129)), "1 to 128"),
+        ("/id", json!("a/b"), "1 to 128"),
+        ("/id", json!("späti"), "1 to 128"),
+        ("/rails", Value::Null, "missing"),
+        ("/rails", json!({}), "expected an array"),
+        ("/rails", json!([]), "1 to 16"),
+        ("/rails", rails(17), "1 to 16"),
+        ("/rails/0/network", Value::Null, "missing"),
+        ("/rails/0/network", json!("bcs"), "did you mean `bsc`"),
+        ("/rails/0/network", json!("dogecoin"), "is not known"),
+        ("/rails/0/network", json!("eip155:999999"), "is not known"),
+        ("/rails/0/network", json!("polygon"), "is not followed"),
+        ("/rails/0/asset", Value::Null, "missing"),
+        ("/rails/0/asset", json!("USTD"), "did you mean `USDT`"),
+        ("/rails/0/asset", json!("eip155:1/slip44:60"), "no such asset"),
+        ("/rails/0/asset", json!(address(9)), "no such asset"),
+        ("/rails/0/amount", Value::Null, "missing"),
+        ("/rails/0/amount", json!(12.5), "expected a string, found a number"),
+        ("/rails/0/amount", json!("0"), "more than zero"),
+        ("/rails/0/amount", json!("0.000"), "more than zero"),
+        ("/rails/0/amount", json!("-1"), "decimal string"),
+        ("/rails/0/amount", json!("+1"), "decimal string"),
+        ("/rails/0/amount", json!("1e3"), "decimal string"),
+        ("/rails/0/amount", json!("1,5"), "decimal string"),
+        ("/rails/0/amount", json!("1.0000000000000000001"), "19 decimals"),
+        ("/rails/0/amount", json!("9".repeat(78)), "too large"),
+        ("/rails/0/amount", json!("9".repeat(5_000)), "too large"),
+        ("/rails/0/amount", json!("0.99"), "below the smallest deposit, 1"),
+        ("/rails/0/address", Value::Null, "missing"),
+        ("/rails/0/address", json!(wrong_checksum), "checksum"),
+        ("/rails/0/address", json!("0x1234"), "40 hex digits"),
+        ("/rails/0/address", json!("bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"), "40 hex digits"),
+        ("/rails/0/address", json!(PRIVATE_KEY), "private key"),
+        ("/rails/0/address", json!(format!("0x{PRIVATE_KEY}")), "private key"),
+        ("/rails/0/address", json!(SEED), "private key"),
+        ("/rails/0/amount_policy", json!("about"), "at_least"),
+        ("/rails/0/wallet", json!("shop"), "not take it yet"),
+        ("/rails/0/memo", json!("m"), "not take it yet"),
+        ("/rails/0/reference", json!("00"), "not take it yet"),
+        ("/rails/0/match", json!("exact_amount"), "not take it yet"),
+        ("/rails/0/amuont", json!("1"), "did you mean `amount`"),
+        ("/expires_at", json!("2025-12-31T23:59:59Z"), "in the past"),
+        ("/expires_at", json!("2026-01-01T00:00:00Z"), "in the past"),
+        ("/expires_at", json!("2027-01-01T00:00:01Z"), "more than a year"),
+        ("/expires_at", json!("tomorrow"), "RFC 3339"),
+        ("/expires_at", json!(1_767_225_600), "expected a string"),
+        ("/confirmations", json!(0), "1 to 10000"),
+        ("/confirmations", json!(-3), "1 to 10000"),
+        ("/confirmations", json!(1.5), "1 to 10000"),
+        ("/confirmations", json!("3"), "1 to 10000"),
+        ("/confirmations", json!(10_001), "1 to 10000"),
+        ("/tolerance", json!("0.11"), "0.1"),
+        ("/tolerance", json!("-0.1"), "0.1"),
+        ("/tolerance", json!(0.1), "expected a string"),
+        ("/endpoints", json!("backend"), "expected an array"),
+        ("/endpoints/0", json!(["bakend"]), "did you mean `backend`"),
+        ("/endpoints/1", json!(["backend", 3]), "expected a string"),
+        ("/metadata", json!([1]), "expected an object"),
+        ("/metadata", json!({ "a": "x".repeat(4_096) }), "more than 4096 bytes"),
+        ("/dialect_data", json!("x"), "expected an object"),
+        ("/callback", json!({ "url": "https://shop.example/hook" }), "not take it yet"),
+        ("/callback/url", json!({ "url": "https://10.0.0.1/hook" }), "not a public address"),
+        ("/callback/url", json!({ "url": "https://[::1]/hook" }), "not a public address"),
+        ("/callback/url", json!({ "url": "http://shop.example/" }), "https"),
+        ("/wnated", json!(1), "is not known"),
+    ];
+    for (pointer, value, expected) in cases {
+        // What is set as a whole may be wrong in a part of it.
+        let field = match pointer {
+            "/endpoints/0" | "/endpoints/1" => "/endpoints",
+            "/callback/url" => "/callback",
+            whole => whole,
+        };
+        let body = with(field, value.clone());
+        let answer = api.post("/v1/intents", WRITER, &body).await;
+        let pointers = answer.problem(422, "invalid-value");
+        assert!(pointers.iter().any(|named| named == pointer), "{pointer} {value}: {pointers:?}");
+        let body = answer.json();
+        let errors = body["errors"].as_array().expect("errors");
+        let named = errors.iter().find(|error| error["pointer"] == pointer).expect("named");
+        let detail = named["detail"].as_str().expect("a detail");
+        assert!(detail.contains(expected), "{pointer} {value}: {detail}");
+    }
+    assert_eq!(api.get("/v1/intents?count=true", WRITER).await.expect(200)["total"], 0);
+}
+
+#[tokio::test]
+async fn all_bad_values_of_a_request_are_told_at_once_i14() {
+    let api = Api::start("http://127.0.0.1:1").await;
+    let body = json!({
+        "rails": [
+            { "network": "bsc", "asset": "USDT", "amount": "-1", "address": "0x12" },
+            { "network": "nowhere", "asset": "X", "amount": "1", "address": PRIVATE_KEY },
+        ],
+        "expires_at": 5,
+        "colour": "blue",
+    });
+    let answer = api.post("/v1/intents", WRITER, &body).await;
+    let mut pointers = answer.problem(422, "invalid-value");
+    pointers.sort();
+    assert_eq!(
+        pointers,
+        [
+            "/colour",
+            "/expires_at",
+            "/id",
+            "/rails/0/address",
+            "/rails/0/amount",
+            "/rails/1/address",
+            "/rails/1/network",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn rails_that_repeat_each_other_are_refused_i14() {
+    let api = Api::start("http://127.0.0.1:1").await;
+    let rail = |network: &str, asset: &str, address: &str| {
+        let amount = "2";
+        json!({ "network": network, "asset": asset, "amount": amount, "address": address })
+    };
+    let usdt = "0x55d398326f99059ff775485246999027b3197955";
+    let body = json!({ "id": "twice", "rails": [
+        rail("bsc", "USDT", &address(1)),
+        rail("bsc", "USDC", &address(1)),
+        rail("eip155:56", usdt, &address(1).to_lowercase()),
+    ]});
+    let answer = api.post("/v1/intents", WRITER, &body).await;
+    assert_eq!(answer.problem(422, "invalid-value"), ["/rails/2"]);
+}
+
+#[tokio::test]
+async fn a_private_key_is_refused_by_name_and_not_repeated_i12() {
+    let api = Api::start("http://127.0.0.1:1").await;
+    for secret in [PRIVATE_KEY, SEED] {
+        for field in ["/rails/0/address", "/rails/0/network", "/rails/0/asset"] {
+            let answer = api.post("/v1/intents", WRITER, &with(field, json!(secret))).await;
+            answer.problem(422, "invalid-value");
+            assert!(!answer.text.contains(secret), "{field}: {}", answer.text);
+        }
+        let filter = format!("/v1/intents?address={}", secret.replace(' ', "+"));
+        let answer = api.get(&filter, WRITER).await;
+        assert_eq!(answer.problem(422, "invalid-value"), ["?address"]);
+        assert!(!answer.text.contains(secret), "{}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn bodies_that_cannot_be_read_are_refused_i14() {
+    let api = Api::start("http://127.0.0.1:1").await;
+    let post = |kind: &'static str, body: Vec<u8>| {
+        let request = api.request(Method::POST, "/v1/intents", WRITER);
+        api.send(request.header("content-type", kind).body(body))
+    };
+    let json = "application/json";
+    let fits = serde_json::to_vec(&order("order-1", &address(1))).expect("JSON");
+    let mut padded = fits.clone();
+    padded.resize(64 * 1024, b' ');
+    let mut too_large = padded.clone();
+    too_large.push(b' ');
+    let malformed = [
+        b"".to_vec(),
+        b"{".to_vec(),
+        b"{\"id\": \"a\",}".to_vec(),
+        b"{} {}".to_vec(),
+        b"\xff\xfe".to_vec(),
+        b"[".repeat(10_000),
+    ];
+    for body in malformed {
+        let shown = String::from_utf8_lossy(&body[..body.len().min(20)]).into_owned();
+        let answer = post(json, body).await;
+        assert_eq!(answer.problem(400, "malformed-json"), [] as [&str; 0], "{shown}");
+    }
+    post(json, b"[]".to_vec()).await.problem(422, "invalid-value");
+    post(json, b"null".to_vec()).await.problem(422, "invalid-value");
+    post("text/plain", fits.clone()).await.problem(415, "unsupported-media-type");
+    post("application/x-www-form-urlencoded", fits).await.problem(415, "unsupported-media-type");
+    post(json, too_large.clone()).await.problem(413, "body-too-large");
+    post(json, padded.clone()).await.expect(201);
+    // Without a length announced it is counted while it comes.
+    assert_eq!(chunked(&api, &too_large).await, "HTTP/1.1 413 Payload Too Large");
+    assert_eq!(chunked(&api, &padded).await, "HTTP/1.1 200 OK");
+}
+
+/// Posts in chunks, and gives the answer's first line.
+async fn chunked(api: &Api, body: &[u8]) -> String {
+    let mut stream = TcpStream::connect(api.host()).await.expect("a connection");
+    let head = format!(
+        "POST /v1/intents HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {WRITER}\r\n\
+         content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n",
+        api.host()
+    );
+    stream.write_all(head.as_bytes()).await.expect("a request");
+    for chunk in body.chunks(1_000) {
+        stream.write_all(format!("{:x}\r\n", chunk.len()).as_bytes()).await.expect("a chunk");
+        stream.write_all(chunk).await.expect("a chunk");
+        stream.write_all(b"\r\n").await.expect("a chunk");
+    }
+    stream.write_all(b"0\r\n\r\n").await.expect("the end");
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).await.expect("an answer");
+    line.trim_end().to_owned()
+}
+
+#[tokio::test]
+async fn bad_parameters_are_named_i14() {
+    let api = Api::start("http://127.0.0.1:1").await;
+    let cases = [
+        ("/v1/intents?limit=0", "?limit"),
+        ("/v1/intents?limit=201", "?limit"),
+        ("/v1/intents?limit=many", "?limit"),
+        ("/v1/intents?cursor=%00", "?cursor"),
+        ("/v1/intents?cursor=bm9uc2Vuc2U", "?cursor"),
+        ("/v1/intents?count=maybe", "?count"),
+        ("/v1/intents?status=paid", "?status"),
+        ("/v1/intents?network=nowhere", "?network"),
+        ("/v1/intents?endpoint=nobody", "?endpoint"),
+        ("/v1/intents?created_from=yesterday", "?created_from"),
+        ("/v1/intents?stauts=pending", "?stauts"),
+        ("/v1/intents?limit=1&limit=2", "?limit"),
+        ("/v1/events?type=payment.paid", "?type"),
+        ("/v1/events?after=evt_nothing", "?after"),
+        ("/v1/events?cursor=eA", "?cursor"),
+        ("/v1/orphans?reason=none", "?reason"),
+        ("/v1/deliveries?state=lost", "?state"),
+        ("/v1/networks?colour=blue", "?colour"),
+        ("/v1/intents/a?b=c", "?b"),
+    ];
+    for (path, pointer) in cases {
+        let answer = api.get(path, WRITER).await;
+        assert_eq!(answer.problem(422, "invalid-value"), [pointer], "{path}");
+    }
+}

@@ -1,0 +1,11 @@
+//! The HTTP API, on SQLite and PostgreSQL alike, over real connections.
+
+#![allow(clippy::expect_used, reason = "a test that finds nothing has failed")]
+
+mod access;
+mod bad_input;
+mod documents;
+mod intents;
+mod lists;
+mod support;
+mod webhooks;
