@@ -33,11 +33,12 @@ pub struct OrphanFilter {
     pub reason: Option<OrphanReason>,
 }
 
-/// Four parameters, each empty (NULL) where it does not matter.
+/// Four parameters, each empty (NULL) where it does not matter. The first line is that of the
+/// index.
 const FILTER: &str = "
     FROM transfers JOIN intents ON intents.intent = transfers.intent
-    WHERE transfers.height IS NOT NULL
-        AND transfers.role LIKE COALESCE(CAST($4 AS TEXT), 'orphan:%')
+    WHERE transfers.height IS NOT NULL AND substr(transfers.role, 1, 7) = 'orphan:'
+        AND (CAST($4 AS TEXT) IS NULL OR transfers.role = $4)
         AND (CAST($1 AS TEXT) IS NULL OR intents.account = $1)
         AND (CAST($2 AS TEXT) IS NULL OR intents.id = $2)
         AND (CAST($3 AS TEXT) IS NULL OR transfers.network = $3)";
