@@ -112,18 +112,22 @@ impl Errors {
         self.0.push(FieldError::new(pointer, detail));
     }
 
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Refuses the request if anything was wrong.
     pub(super) fn check(self) -> Result<(), Problem> {
-        if self.0.is_empty() { Ok(()) } else { Err(Problem::Invalid(self.0)) }
+        if self.is_empty() { Ok(()) } else { Err(Problem::Invalid(self.0)) }
     }
 
     /// As [`Self::check`], with what was made of a request that has nothing wrong.
     pub(super) fn finish<T>(mut self, made: Option<T>) -> Result<T, Problem> {
-        if made.is_none() && self.0.is_empty() {
+        if made.is_none() && self.is_empty() {
             self.add("", "cannot be used");
         }
         match made {
-            Some(made) if self.0.is_empty() => Ok(made),
+            Some(made) if self.is_empty() => Ok(made),
             _ => Err(Problem::Invalid(self.0)),
         }
     }

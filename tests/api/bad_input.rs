@@ -1,5 +1,6 @@
 //! Bad input is refused with a problem document that names the field (I14).
 
+use proptest::prelude::*;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -130,7 +131,7 @@ async fn all_bad_values_of_a_request_are_told_at_once_i14() {
             { "network": "bsc", "asset": "USDT", "amount": "-1", "address": "0x12" },
             { "network": "nowhere", "asset": "X", "amount": "1", "address": PRIVATE_KEY },
         ],
-        "expires_at": 5,
+        "expires_at": "2025-01-01T00:00:00Z",
         "colour": "blue",
     });
     let answer = api.post("/v1/intents", WRITER, &body).await;
@@ -258,6 +259,67 @@ async fn chunked(api: &Api, body: &[u8]) -> String {
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line).await.expect("an answer");
     line.trim_end().to_owned()
+}
+
+/// Any JSON, of modest depth and size.
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,40}".prop_map(Value::from),
+        "[0-9.eE+-]{0,90}".prop_map(Value::from),
+        "(0x)?[0-9a-fA-F]{38,66}".prop_map(Value::from),
+        "[+-]?[0-9]{1,6}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:00:00(Z|[+-][0-9]{2}:00)"
+            .prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 20, 5, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            prop::collection::btree_map(".{0,10}", inner, 0..5)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+/// Some field of a good request, set to anything.
+fn any_request() -> impl Strategy<Value = Value> {
+    let fields = [
+        "/id",
+        "/rails",
+        "/rails/0/network",
+        "/rails/0/asset",
+        "/rails/0/amount",
+        "/rails/0/address",
+        "/rails/0/amount_policy",
+        "/rails/0/memo",
+        "/expires_at",
+        "/confirmations",
+        "/tolerance",
+        "/endpoints",
+        "/metadata",
+        "/dialect_data",
+        "/callback",
+    ];
+    let one = (prop::sample::select(fields.to_vec()), any_json());
+    prop_oneof![1 => any_json(), 9 => one.prop_map(|(field, value)| with(field, value))]
+}
+
+#[test]
+fn whatever_is_asked_is_answered_i14_f20() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let api = runtime.block_on(Api::start("http://127.0.0.1:1"));
+    proptest!(|(body in any_request())| {
+        let answer = runtime.block_on(api.post("/v1/intents", WRITER, &body));
+        match answer.status {
+            200 | 201 => prop_assert!(answer.json()["id"].is_string()),
+            409 => prop_assert!(!answer.json()["code"].is_null()),
+            _ => drop(answer.problem(422, "invalid-value")),
+        }
+        let list = runtime.block_on(api.get("/v1/intents?limit=200", WRITER));
+        prop_assert_eq!(list.status, 200);
+    });
 }
 
 #[tokio::test]

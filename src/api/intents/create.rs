@@ -9,7 +9,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use confirmd_chain::Timestamp;
 
-use super::request::{CreateIntent, Request};
+use super::request::{CreateIntent, PAST, Request};
 use super::{AccountQuery, IntentAnswer, answer};
 use crate::api::Context;
 use crate::api::auth::{Caller, Writer};
@@ -102,7 +102,7 @@ fn expiry(request: &Request, now: Timestamp, context: &Context) -> Result<Timest
     match request.expires_at {
         None => Ok(now.plus_ms(i64::try_from(default.as_millis()).unwrap_or(i64::MAX))),
         Some(time) if time > now => Ok(time),
-        Some(_) => Err(Problem::invalid("/expires_at", "is in the past")),
+        Some(_) => Err(Problem::invalid("/expires_at", PAST)),
     }
 }
 

@@ -22,6 +22,7 @@ const MAX_METADATA_BYTES: usize = 4 * 1024;
 const MAX_DIALECT_DATA_BYTES: usize = 2 * 1024;
 /// As many blocks as are kept: a deeper reorg takes an operator anyway (I5).
 const MAX_CONFIRMATIONS: u32 = 10_000;
+pub(super) const PAST: &str = "is in the past";
 const YEAR_MS: i64 = 365 * 86_400_000;
 
 /// An expected payment.
@@ -126,6 +127,9 @@ impl Request {
         let dialect_data = read_data(&mut object, "dialect_data", MAX_DIALECT_DATA_BYTES, errors);
         refuse_callback(&mut object, errors);
         object.end(errors);
+        if !errors.is_empty() && expires_at.is_some_and(|time| time <= context.clock.now()) {
+            errors.add("/expires_at", PAST);
+        }
         let rails = rails?;
         let notes = clamped(wish, &rails);
         let lowest_floor = rails.iter().map(|read| read.floor).min()?;
@@ -211,7 +215,7 @@ fn read_confirmations(field: &Field<'_>, errors: &mut Errors) -> Option<Confirma
     number.map(Confirmations)
 }
 
-/// A time that is over by now is refused by the caller, since a request that is repeated later is
+/// A time that is over by now is no mistake of its own yet: a request that is repeated later is
 /// still the same request.
 fn read_expiry(field: &Field<'_>, context: &Context, errors: &mut Errors) -> Option<Timestamp> {
     let text = field.string(errors)?;
