@@ -1,9 +1,12 @@
 //! The OpenAPI document, the Swagger UI, problem documents, health and the status.
 
+use std::time::Duration;
+
 use confirmd::store::{FollowerState, FollowerStatus, ProviderState};
 use confirmd_chain::{Height, Timestamp};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 use crate::support::{ADMIN, Api, PROVIDER_KEY, READER, START, WRITER, address, on_both, order};
 
@@ -264,9 +267,27 @@ async fn a_probe_tells_of_a_provider_that_is_gone_without_its_url_i12() {
 }
 
 #[tokio::test]
-async fn metrics_count_open_intents() {
+async fn metrics_are_in_the_text_format_of_prometheus() {
     let api = Api::start("http://127.0.0.1:1").await;
     let answer = api.get("/metrics", "").await;
     assert_eq!(answer.status, 200);
     assert!(answer.header("content-type").starts_with("text/plain"), "{:?}", answer.headers);
+}
+
+#[tokio::test]
+async fn the_server_ends_when_it_is_told_to_though_connections_stay_open() {
+    let api = Api::start("http://127.0.0.1:1").await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}/healthz", listener.local_addr().expect("an address"));
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let router = confirmd::api::router(api.context.clone());
+    let shutdown = async { drop(stopped.await) };
+    let server = tokio::spawn(confirmd::api::serve(listener, router, shutdown));
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let answer = client.get(&url).send().await.expect("an answer");
+    assert_eq!(answer.text().await.expect("a body"), r#"{"status":"ok"}"#);
+    stop.send(()).expect("the server runs");
+    let ended = tokio::time::timeout(Duration::from_secs(10), server).await;
+    ended.expect("in time").expect("no panic").expect("no error");
+    client.get(&url).send().await.expect_err("nobody listens any more");
 }

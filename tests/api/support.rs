@@ -101,7 +101,7 @@ pub(crate) struct Api {
     pub(crate) context: Context,
     base: String,
     client: reqwest::Client,
-    server: tokio::task::JoinHandle<std::io::Result<()>>,
+    server: Server,
     /// Where its data is.
     _home: (tempfile::TempDir, Option<Database>),
 }
@@ -181,12 +181,16 @@ impl Api {
     ) -> Self {
         let store = Store::open(url).await.expect("the store");
         let context = context(store, receiver);
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let base = format!("http://{}", listener.local_addr().expect("an address"));
-        let router = api::router(context.clone());
-        let server = tokio::spawn(api::serve(listener, router, std::future::pending()));
+        let (base, server) = serve(&context).await;
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
         Self { context, base, client, server, _home: home }
+    }
+
+    /// Serves anew, with something changed.
+    pub(crate) async fn serve_with(&mut self, change: impl FnOnce(&mut Context)) {
+        self.server.abort();
+        change(&mut self.context);
+        (self.base, self.server) = serve(&self.context).await;
     }
 
     pub(crate) fn request(&self, method: Method, path: &str, key: &str) -> reqwest::RequestBuilder {
@@ -267,6 +271,16 @@ impl Api {
         let step = Step { blocks: &blocks, rolled_back_to: None, finalized: None };
         committer.commit(&fence, step).await.expect("a commit");
     }
+}
+
+type Server = tokio::task::JoinHandle<std::io::Result<()>>;
+
+/// On a free port.
+async fn serve(context: &Context) -> (String, Server) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let base = format!("http://{}", listener.local_addr().expect("an address"));
+    let router = api::router(context.clone());
+    (base, tokio::spawn(api::serve(listener, router, std::future::pending())))
 }
 
 fn context(store: Store, receiver: &str) -> Context {

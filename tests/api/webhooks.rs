@@ -1,12 +1,16 @@
 //! Deliveries, endpoints, and what the status says of them.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use confirmd::api::Context;
 use confirmd::store::{Attempt, Next};
+use confirmd::webhook::Courier;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::{ADMIN, Api, READER, START, URL_TOKEN, WRITER, address, on_both, order};
 
@@ -132,6 +136,34 @@ async fn a_paused_endpoint_is_shown_and_resumed_by_an_admin() {
         api.command("/v1/endpoints/nobody/resume", ADMIN).await.problem(404, "not-found");
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_the_api_causes_reaches_the_receiver_in_order() {
+    let (url, seen) = receiver().await;
+    let mut api = Api::start(&url).await;
+    let Context { store, endpoints, clock, .. } = api.context.clone();
+    let courier = Courier::new(store, endpoints, clock).expect("a courier");
+    api.serve_with(|context| context.courier = courier.waker()).await;
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(courier.run(stop.clone(), Duration::from_secs(5)));
+    api.post("/v1/intents", WRITER, &order("order-1", &address(1))).await.expect(201);
+    api.command("/v1/intents/order-1/cancel", WRITER).await.expect(200);
+    let taken = async || {
+        let list = api.get("/v1/deliveries?state=taken", WRITER).await.expect(200);
+        list["data"].as_array().map(Vec::len)
+    };
+    let both = async {
+        while taken().await != Some(2) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), both).await.expect("both are taken");
+    stop.cancel();
+    running.await.expect("no panic");
+    let seen = seen.lock().expect("a lock").clone();
+    let types: Vec<_> = seen.iter().map(|(.., body)| body["type"].clone()).collect();
+    assert_eq!(types, ["payment.created", "payment.cancelled"]);
 }
 
 type Seen = Arc<Mutex<Vec<(String, String, Value)>>>;
