@@ -101,8 +101,6 @@ CREATE INDEX transfers_by_intent ON transfers (intent);
 CREATE INDEX transfers_by_height ON transfers (network, height) WHERE height IS NOT NULL;
 CREATE INDEX transfers_by_wake ON transfers (network, wake_height) WHERE wake_height IS NOT NULL;
 CREATE UNIQUE INDEX transfers_by_orphan ON transfers (orphan_id);
-CREATE INDEX transfers_orphaned ON transfers (credit_time, orphan_id)
-    WHERE height IS NOT NULL AND substr(role, 1, 7) = 'orphan:';
 
 -- The durable log of events.
 CREATE TABLE events (

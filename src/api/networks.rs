@@ -192,9 +192,10 @@ async fn probe(
 ) -> Result<Json<ProbeAnswer>, Problem> {
     parameters.end()?;
     read_actor(&body)?;
-    let followed = context.followed(&id).ok_or(Problem::NotFound("followed network"))?;
+    let followed = context.followed(&id).ok_or(Problem::NotFound("network that is followed"))?;
     let network = NetworkId::from(followed.network.id.as_str());
-    let chain = context.chains.get(&network).ok_or(Problem::NotFound("followed network"))?;
+    let chain =
+        context.chains.get(&network).ok_or(Problem::NotFound("network that is followed"))?;
     let reports = tokio::time::timeout(PROBE_DEADLINE, chain.probe()).await;
     let reports = reports.map_err(|_| Problem::TooSlow(PROBE_DEADLINE.as_secs()))?;
     let providers = reports.into_iter().map(show_probe).collect();

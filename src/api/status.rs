@@ -144,11 +144,7 @@ struct EndpointAnswer {
 
 /// The whole status.
 pub(super) async fn status(context: &Context) -> Result<StatusAnswer> {
-    let mut networks = networks(context).await?;
-    for network in &mut networks {
-        let id = NetworkId::from(network.network.as_str());
-        network.watches = context.store.watch_count(&id).await?;
-    }
+    let networks = networks(context).await?;
     let mut counts = context.store.delivery_counts().await?;
     for name in context.endpoints.names() {
         counts.entry(name).or_default();
@@ -172,20 +168,26 @@ pub(super) async fn status(context: &Context) -> Result<StatusAnswer> {
     })
 }
 
-/// How each network is followed, by id; cheap, since its watches are not counted.
+/// How each network is followed, by id.
 pub(super) async fn networks(context: &Context) -> Result<Vec<NetworkAnswer>> {
     let rows = context.store.networks().await?;
     let rows: BTreeMap<NetworkId, NetworkRow> =
         rows.into_iter().map(|row| (row.network.clone(), row)).collect();
-    let now = context.clock.now();
-    let shown = |followed: &Followed| {
+    let mut networks = Vec::with_capacity(context.settings.networks.len());
+    for followed in &context.settings.networks {
         let id = NetworkId::from(followed.network.id.as_str());
-        network(followed, rows.get(&id), now)
-    };
-    Ok(context.settings.networks.iter().map(shown).collect())
+        let watches = context.store.watch_count(&id).await?;
+        networks.push(network(followed, rows.get(&id), watches, context.clock.now()));
+    }
+    Ok(networks)
 }
 
-fn network(followed: &Followed, row: Option<&NetworkRow>, now: Timestamp) -> NetworkAnswer {
+fn network(
+    followed: &Followed,
+    row: Option<&NetworkRow>,
+    watches: u64,
+    now: Timestamp,
+) -> NetworkAnswer {
     let said = row.and_then(|row| Some((row.status.clone()?, row.updated_at)));
     let FollowerStatus { state, reason, since, head, finalized, lag_ms, providers, .. } = match said
     {
@@ -213,7 +215,7 @@ fn network(followed: &Followed, row: Option<&NetworkRow>, now: Timestamp) -> Net
         lag_seconds: seconds(lag_ms),
         verify: followed.verify.as_str().to_owned(),
         threshold: followed.threshold.0,
-        watches: 0,
+        watches,
         providers,
         since: Some(since).filter(|since| since.0 > 0),
     }

@@ -2,6 +2,7 @@
 
 mod check;
 mod remote;
+mod run;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -50,7 +51,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command.unwrap_or(Command::Run) {
-        Command::Run => check::check(&cli.config),
+        Command::Run => run::run(&cli.config),
         Command::Check => check::check(&cli.config),
         Command::Health => remote::health(&cli.config),
         Command::Status(access) => remote::status(&cli.config, &access),

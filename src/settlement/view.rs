@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use confirmd_chain::{Amount, Asset, Confirmations, Height, Timestamp};
+use confirmd_chain::{Amount, Confirmations, Height, Timestamp};
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
@@ -12,7 +12,7 @@ use super::advance::required_of;
 use super::assess::assess;
 use super::event::derived_id;
 use super::intent::{
-    AmountPolicy, Credit, Intent, IntentKey, NetworkId, OrphanReason, Rail, Role, Status,
+    AmountPolicy, Credit, Intent, IntentKey, NetworkId, OrphanReason, Role, Status,
 };
 
 /// The most transfers that an intent shows; `transfers_total` counts all.
@@ -94,8 +94,6 @@ pub struct RailView {
     pub received_base_units: String,
     /// What arrived beyond the amount, as a decimal, once complete.
     pub overpaid_by: Option<String>,
-    /// What a wallet reads to pay it: EIP-681 on EVM networks.
-    pub payment_uri: Option<String>,
 }
 
 /// A transfer as the API shows it.
@@ -239,22 +237,9 @@ fn rails(intent: &Intent, received: &[Amount]) -> Vec<RailView> {
                 received: received.to_decimal(rail.decimals),
                 received_base_units: received.to_string(),
                 overpaid_by: (!over.is_zero()).then(|| over.to_decimal(rail.decimals)),
-                payment_uri: payment_uri(rail),
             }
         })
         .collect()
-}
-
-/// EIP-681. Wallets take the chain id from it, so that nobody pays on another network.
-fn payment_uri(rail: &Rail) -> Option<String> {
-    let chain_id = rail.caip2.strip_prefix("eip155:")?;
-    let Rail { address, amount, .. } = rail;
-    Some(match &rail.asset {
-        Asset::Native => format!("ethereum:{address}@{chain_id}?value={amount}"),
-        Asset::Token(token) => {
-            format!("ethereum:{token}@{chain_id}/transfer?address={address}&uint256={amount}")
-        }
-    })
 }
 
 fn transfer(

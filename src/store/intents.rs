@@ -256,7 +256,7 @@ const FILTER: &str = "
         SELECT 1 FROM rails WHERE rails.intent = intents.intent AND rails.network = $3))
     AND (CAST($4 AS TEXT) IS NULL OR EXISTS (
         SELECT 1 FROM rails WHERE rails.intent = intents.intent AND rails.address = $4))
-    AND (CAST($5 AS TEXT) IS NULL OR endpoints LIKE $5 ESCAPE '!')
+    AND (CAST($5 AS TEXT) IS NULL OR endpoints LIKE $5)
     AND created_at >= $6 AND created_at < $7";
 
 type AnyQuery<'q> = sqlx::query::Query<'q, sqlx::Any, sqlx::any::AnyArguments>;
@@ -267,7 +267,7 @@ fn bind<'q>(query: AnyQuery<'q>, filter: &IntentFilter) -> AnyQuery<'q> {
         .bind(filter.status.map(Status::as_str))
         .bind(filter.network.as_ref().map(ToString::to_string))
         .bind(filter.address.clone())
-        .bind(filter.endpoint.as_ref().map(|name| format!("%\"{}\"%", name.replace('_', "!_"))))
+        .bind(filter.endpoint.as_ref().map(|name| format!("%\"{name}\"%")))
         .bind(filter.created_from.map_or(i64::MIN, |time| time.0))
         .bind(filter.created_to.map_or(i64::MAX, |time| time.0))
 }

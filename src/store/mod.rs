@@ -183,7 +183,7 @@ impl Store {
         let options = AnyConnectOptions::from_str(url).map_err(|_| StoreError::Url)?;
         let pool = AnyPoolOptions::new()
             .max_connections(16)
-            .acquire_timeout(Duration::from_secs(30))
+            .acquire_timeout(Duration::from_secs(5))
             .connect_with(options)
             .await?;
         Ok(Self { write: pool.clone(), read: pool, kind: Kind::Postgres, _lock: None })

@@ -33,12 +33,11 @@ pub struct OrphanFilter {
     pub reason: Option<OrphanReason>,
 }
 
-/// Four parameters, each empty (NULL) where it does not matter. The first line is that of the
-/// index.
+/// Four parameters, each empty (NULL) where it does not matter.
 const FILTER: &str = "
     FROM transfers JOIN intents ON intents.intent = transfers.intent
-    WHERE transfers.height IS NOT NULL AND substr(transfers.role, 1, 7) = 'orphan:'
-        AND (CAST($4 AS TEXT) IS NULL OR transfers.role = $4)
+    WHERE transfers.height IS NOT NULL
+        AND transfers.role LIKE COALESCE(CAST($4 AS TEXT), 'orphan:%')
         AND (CAST($1 AS TEXT) IS NULL OR intents.account = $1)
         AND (CAST($2 AS TEXT) IS NULL OR intents.id = $2)
         AND (CAST($3 AS TEXT) IS NULL OR transfers.network = $3)";

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use confirmd_chain::{Asset, Block, Height, Timestamp, WatchVersion};
-use tokio::sync::Notify;
 
 use super::KEPT_BLOCKS;
 use crate::clock::Clock;
@@ -15,7 +14,7 @@ use crate::settlement::{
 use crate::store::{
     Actor, Backfill, Cursor, Fence, Found, Recording, Result, Store, StoreError, Transaction,
 };
-use crate::webhook::Endpoints;
+use crate::webhook::{Endpoints, Waker};
 
 /// Linked blocks that are committed together, oldest first; never empty.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +43,7 @@ pub struct Committer {
     /// The time.
     pub clock: Clock,
     /// Woken when there is something to deliver.
-    pub courier: Arc<Notify>,
+    pub courier: Waker,
 }
 
 impl std::fmt::Debug for Committer {
@@ -93,7 +92,7 @@ impl Committer {
         tx.prune_blocks_below(&self.network, last.header.height.minus(KEPT_BLOCKS)).await?;
         tx.commit().await?;
         if reported {
-            self.courier.notify_one();
+            self.courier.wake();
         }
         Ok(())
     }
@@ -148,7 +147,7 @@ impl Committer {
         }
         tx.commit().await?;
         if reported {
-            self.courier.notify_one();
+            self.courier.wake();
         }
         Ok(true)
     }

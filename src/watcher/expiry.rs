@@ -1,18 +1,16 @@
 //! Intents whose time is over.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use confirmd_chain::{Height, Timestamp};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::clock::Clock;
 use crate::settlement::{Event, Intent, NetworkId, expire, may_expire};
 use crate::store::{Actor, Recording, Result, Store, Transaction};
-use crate::webhook::Endpoints;
+use crate::webhook::{Endpoints, Waker};
 
 const BATCH: u32 = 256;
 
@@ -27,7 +25,7 @@ pub struct Expirer {
     /// The time.
     pub clock: Clock,
     /// Woken when there is something to deliver.
-    pub courier: Arc<Notify>,
+    pub courier: Waker,
 }
 
 impl std::fmt::Debug for Expirer {
@@ -61,7 +59,7 @@ impl Expirer {
             let mut tx = self.store.begin().await?;
             if self.expire_one(&mut tx, &key, now).await? {
                 tx.commit().await?;
-                self.courier.notify_one();
+                self.courier.wake();
                 expired += 1;
             }
         }

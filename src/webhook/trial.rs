@@ -136,6 +136,5 @@ fn sample_rail(received: u64) -> RailView {
         received: received.to_decimal(1),
         received_base_units: received.to_string(),
         overpaid_by: None,
-        payment_uri: None,
     }
 }

@@ -185,26 +185,6 @@ async fn a_private_key_is_refused_by_name_and_not_repeated_i12() {
 }
 
 #[tokio::test]
-async fn an_intent_that_does_not_fit_a_webhook_is_refused_i14() {
-    let api = Api::start("http://127.0.0.1:1").await;
-    let amount = "9".repeat(59);
-    let rail =
-        |n| json!({ "network": "bsc", "asset": "USDT", "amount": amount, "address": address(n) });
-    let rails: Vec<_> = (0..16).map(rail).collect();
-    let metadata = json!({ "a": "x".repeat(4_000) });
-    let fits = json!({ "id": "a".repeat(128), "rails": rails, "metadata": metadata });
-    let mut too_much = fits.clone();
-    too_much["dialect_data"] = json!({ "a": "x".repeat(2_000) });
-    let answer = api.post("/v1/intents", WRITER, &too_much).await;
-    assert_eq!(answer.problem(422, "invalid-value"), ["/metadata"]);
-    api.post("/v1/intents", WRITER, &fits).await.expect(201);
-    let list = api.get("/v1/deliveries", WRITER).await.expect(200);
-    let path = format!("/v1/deliveries/{}", list["data"][0]["id"].as_str().expect("an id"));
-    let body = api.get(&path, WRITER).await.expect(200)["body"].as_str().map(str::len);
-    assert!(body.is_some_and(|bytes| bytes <= 20_000), "{body:?}");
-}
-
-#[tokio::test]
 async fn bodies_that_cannot_be_read_are_refused_i14() {
     let api = Api::start("http://127.0.0.1:1").await;
     let post = |kind: &'static str, body: Vec<u8>| {

@@ -264,7 +264,7 @@ impl Api {
             endpoints: self.context.endpoints.clone(),
             late_window: Duration::from_secs(86_400),
             clock: self.context.clock.clone(),
-            courier: Arc::new(Notify::new()),
+            courier: Waker::default(),
         };
         let fence: Fence =
             self.context.store.take_over(&network, "test").await.expect("the network");

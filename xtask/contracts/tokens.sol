@@ -7,7 +7,7 @@ import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 contract TestToken is ERC20 {
     uint8 private immutable _decimals;
     /// Hundredths of a percent that each transfer loses on its way, to the token itself.
-    uint256 public immutable feeBasisPoints;
+    uint256 public feeBasisPoints;
     /// While it is set, transfers are carried out and then reverted, logs and all.
     bool public frozen;
 
@@ -30,6 +30,10 @@ contract TestToken is ERC20 {
 
     function setFrozen(bool frozen_) external {
         frozen = frozen_;
+    }
+
+    function setFee(uint256 feeBasisPoints_) external {
+        feeBasisPoints = feeBasisPoints_;
     }
 
     /// Several transfers in one transaction.

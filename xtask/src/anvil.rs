@@ -213,6 +213,17 @@ impl Anvil {
         self.call::<Value>("anvil_reorg", json!([depth, placed])).await.map(drop)
     }
 
+    /// Like [`Anvil::reorg_with`], with transactions that were mined before: they come back as
+    /// they are, under their own hashes.
+    pub async fn reorg_again(&self, depth: u64, transactions: &[(B256, u64)]) -> Result<()> {
+        let mut placed = Vec::with_capacity(transactions.len());
+        for (hash, at) in transactions {
+            let raw: Bytes = self.call("debug_getRawTransaction", json!([hash])).await?;
+            placed.push(json!([raw, at]));
+        }
+        self.call::<Value>("anvil_reorg", json!([depth, placed])).await.map(drop)
+    }
+
     /// Takes the newest `depth` blocks away: the head goes backwards.
     pub async fn rollback(&self, depth: u64) -> Result<()> {
         self.call::<Value>("anvil_rollback", json!([depth])).await.map(drop)

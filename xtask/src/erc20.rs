@@ -124,6 +124,12 @@ impl<'a> Erc20<'a> {
         self.anvil.send(&self.transaction(self.owner, "setFrozen(bool)", &(frozen,))).await
     }
 
+    /// The transaction that makes transfers lose so many hundredths of a percent from then on
+    /// ([`Erc20::deploy_variant`] only).
+    pub fn fee_transaction(&self, from: Address, basis_points: u64) -> Transaction {
+        self.transaction(from, "setFee(uint256)", &(U256::from(basis_points),))
+    }
+
     /// The base units that `owner` holds.
     pub async fn balance_of(&self, owner: Address) -> Result<U256> {
         let data = call_data("balanceOf(address)", &(owner,));

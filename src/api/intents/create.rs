@@ -15,16 +15,11 @@ use crate::api::Context;
 use crate::api::auth::{Caller, Writer};
 use crate::api::input::{Body, Errors, Parameters};
 use crate::api::problem::Problem;
-use crate::settlement::{
-    self, Intent, IntentKey, MAX_BODY_BYTES, NetworkId, Outcome, State as IntentState,
-};
+use crate::settlement::{self, Intent, IntentKey, NetworkId, Outcome, State as IntentState};
 use crate::store::{CreateError, NewIntent, Recording};
 
 /// Two requests that make the same intent at once meet in the database; the loser looks again.
 const TRIES: u32 = 3;
-
-/// What later events say beside what the first one says: what arrived, and newest transfers.
-const ROOM_TO_GROW: usize = 3_000;
 
 /// Create an intent
 ///
@@ -117,11 +112,6 @@ async fn make(
     let defaults = &context.settings.config.defaults;
     let look_back = i64::try_from(defaults.look_back.as_millis()).unwrap_or(i64::MAX);
     let outcome = settlement::created(intent);
-    if outcome.events.iter().any(|event| event.body().len() > MAX_BODY_BYTES - ROOM_TO_GROW) {
-        let detail = "with all else it does not fit a webhook's body of 20 kB; shorten it, or \
-                      name fewer rails";
-        return Err(Problem::invalid("/metadata", detail));
-    }
     let new = NewIntent {
         look_back_from: outcome.intent.created_at.plus_ms(-look_back),
         intent: outcome.intent.clone(),

@@ -19,6 +19,7 @@ const MAX_ID: usize = 128;
 const MAX_RAILS: usize = 16;
 const MAX_ENDPOINTS: usize = 16;
 const MAX_METADATA_BYTES: usize = 4 * 1024;
+/// Together with sixteen rails and the metadata it must fit a webhook's body.
 const MAX_DIALECT_DATA_BYTES: usize = 2 * 1024;
 /// As many blocks as are kept: a deeper reorg takes an operator anyway (I5).
 const MAX_CONFIRMATIONS: u32 = 10_000;

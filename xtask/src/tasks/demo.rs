@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 /// Builds the daemon as a user would, and gives the binary.
 fn build() -> Result<PathBuf> {
     let mut build = cargo();
-    build.args(["build", "--locked", "--package", "confirmd", "--bin", "confirmd"]);
+    build.args(["build", "--locked", "--bin", "confirmd"]);
     let arguments = ["--message-format", "json-render-diagnostics"];
     let output = build.args(arguments).stderr(Stdio::inherit()).output();
     let output = output.map_err(Error::io("run cargo build"))?;

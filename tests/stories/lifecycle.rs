@@ -1,0 +1,43 @@
+//! Starting, stopping, and being killed.
+
+use std::time::{Duration, Instant};
+
+use confirmd::clock::Clock;
+use confirmd::daemon::Daemon;
+
+use crate::rig::{Options, Rig};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_paid_while_it_was_down_is_told_after_the_start_i1_i3() {
+    let mut rig = Rig::start(Options::default()).await;
+    let to = rig.fresh_address();
+    rig.expect("meanwhile", "USDC", "5", to).await;
+    rig.stop().await;
+    let units = alloy_primitives::U256::from(5)
+        * alloy_primitives::U256::from(10).pow(alloy_primitives::U256::from(18));
+    rig.usdc().transfer(to, units).await.expect("pays");
+    // Far enough that most of it is final when it is scanned: ranges, not single blocks.
+    rig.anvil().mine(300).await.expect("mines");
+    rig.restart().await;
+    rig.until_status("meanwhile", "confirmed").await;
+    rig.receiver.wait_for_event("meanwhile", "payment.confirmed").await;
+    assert_eq!(rig.receiver.told_of("meanwhile"), ["payment.detected", "payment.confirmed"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_stops_within_ten_seconds_while_its_node_does_not_answer() {
+    let mut rig = Rig::start(Options::default()).await;
+    rig.anvil().pause().expect("pauses");
+    let asked = Instant::now();
+    rig.stop().await;
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    rig.anvil().resume().expect("resumes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_daemon_on_the_same_file_is_refused_with_a_clear_message() {
+    let rig = Rig::start(Options::default()).await;
+    let refused = Daemon::start(rig.settings(), Clock::system()).await.expect_err("it is in use");
+    let words = refused.to_string();
+    assert!(words.contains("confirmd.db is in use by another confirmd; stop that one"), "{words}");
+}

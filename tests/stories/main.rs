@@ -1,0 +1,14 @@
+//! The stories that confirmd is for, told against real nodes and real databases: the daemon as it
+//! runs, with its configuration file, its API and its webhooks.
+
+#![allow(clippy::expect_used, reason = "a test's helper that fails, fails the test")]
+
+mod databases;
+mod lifecycle;
+mod payments;
+mod providers;
+mod proxy;
+mod readme;
+mod receiver;
+mod reorgs;
+mod rig;

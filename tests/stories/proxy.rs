@@ -1,0 +1,73 @@
+//! A provider that lies: a proxy in front of a real node that changes its answers.
+
+use std::sync::{Arc, Mutex};
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+/// Changes the result of a call, given its method, parameters and honest result.
+pub(crate) type Fault = Box<dyn FnMut(&str, &Value, &mut Value) + Send>;
+
+/// The proxy. Honest until it is told otherwise.
+#[derive(Clone)]
+pub(crate) struct Proxy {
+    /// Where it answers.
+    pub(crate) url: String,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    node: String,
+    client: reqwest::Client,
+    fault: Mutex<Fault>,
+}
+
+impl Proxy {
+    /// Stands in front of a node.
+    pub(crate) async fn start(node: String) -> Self {
+        let client = reqwest::Client::builder().build().expect("a client");
+        let shared = Arc::new(Shared { node, client, fault: Mutex::new(Box::new(|_, _, _| {})) });
+        let router = Router::new().fallback(forward).with_state(shared.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { url, shared }
+    }
+
+    /// Lies from now on.
+    pub(crate) fn lie(&self, fault: impl FnMut(&str, &Value, &mut Value) + Send + 'static) {
+        *self.shared.fault.lock().expect("no test panics with it") = Box::new(fault);
+    }
+}
+
+async fn forward(State(shared): State<Arc<Shared>>, body: Bytes) -> Json<Value> {
+    let request: Value = serde_json::from_slice(&body).expect("JSON-RPC");
+    let sent = shared.client.post(&shared.node).json(&request).send().await;
+    let mut answer: Value = match sent {
+        Ok(answer) => answer.json().await.expect("JSON-RPC"),
+        Err(_) => json!({ "jsonrpc": "2.0", "id": request["id"],
+            "error": { "code": -32000, "message": "the node is gone" } }),
+    };
+    let mut fault = shared.fault.lock().expect("no test panics with it");
+    match (request, &mut answer) {
+        (Value::Array(requests), Value::Array(answers)) => {
+            for answer in answers {
+                let of_it = |request: &&Value| request["id"] == answer["id"];
+                let request = requests.iter().find(of_it).cloned().unwrap_or_default();
+                bend(&mut fault, &request, answer);
+            }
+        }
+        (request, answer) => bend(&mut fault, &request, answer),
+    }
+    drop(fault);
+    Json(answer)
+}
+
+fn bend(fault: &mut Fault, request: &Value, answer: &mut Value) {
+    if let (Some(method), Some(result)) = (request["method"].as_str(), answer.get_mut("result")) {
+        fault(method, &request["params"], result);
+    }
+}
