@@ -101,12 +101,13 @@ async fn list(
     let after = paging.after(&mut parameters);
     parameters.end()?;
     let after = after.as_ref().map(|(time, key)| (*time, key.as_str()));
+    // First the cursors: an intent read after them is never behind them.
+    let cursors = context.store.cursors().await?;
     let intents = context.store.intents(&filter, after, paging.fetch()).await?;
     let total = match paging.count {
         true => Some(context.store.count_intents(&filter).await?),
         false => None,
     };
-    let cursors = context.store.cursors().await?;
     Ok(Json(paging.page(
         intents,
         total,
@@ -167,9 +168,10 @@ pub(super) struct AccountQuery {
 }
 
 async fn show(key: &IntentKey, context: &Context) -> Result<IntentAnswer, Problem> {
+    // First the cursors: an intent read after them is never behind them.
+    let cursors = context.store.cursors().await?;
     let found = context.store.intent(key).await?;
     let (intent, credits) = found.ok_or(Problem::NotFound("intent"))?;
-    let cursors = context.store.cursors().await?;
     Ok(answer(&intent, &credits, &cursors, context))
 }
 
