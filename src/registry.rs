@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use confirmd_chain::{Address, Amount, Asset, Confirmations, Height};
-use confirmd_evm::{Finality, ReceiptEncoding};
+use confirmd_chain::{Amount, Asset, Confirmations, Height};
+use confirmd_evm::{FeeProxies, Finality, ReceiptEncoding};
 
 use crate::config::{ConfigError, Origin, Provider};
 
@@ -113,15 +113,6 @@ impl Explorer {
     pub fn address(&self, address: &str) -> String {
         self.address.replace("{}", address)
     }
-}
-
-/// Request Network's fee proxy contracts on a network.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FeeProxies {
-    /// `ERC20FeeProxy`.
-    pub erc20: Option<Address>,
-    /// `EthereumFeeProxy`, for the native coin.
-    pub native: Option<Address>,
 }
 
 /// What can be paid with on a network.

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use confirmd_chain::{Address, Amount, Asset, Confirmations, Height};
-use confirmd_evm::{Finality, ReceiptEncoding, Tag, parse_address};
+use confirmd_evm::{FeeProxies, Finality, ReceiptEncoding, Tag, parse_address};
 
-use super::{AssetInfo, Explorer, Family, FeeProxies, Network};
+use super::{AssetInfo, Explorer, Family, Network};
 use crate::config::{Table, Value, is_name, providers};
 
 const FAMILIES: [(&str, Family); 3] =

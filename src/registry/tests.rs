@@ -1,6 +1,7 @@
 use std::fs;
 use std::path::Path;
 
+use confirmd_chain::Address;
 use confirmd_evm::Tag;
 use proptest::prelude::*;
 

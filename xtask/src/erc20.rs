@@ -179,7 +179,7 @@ fn published_bytecode() -> Result<Bytes> {
 }
 
 /// Function selector and arguments, as the Solidity ABI lays them out.
-fn call_data<T: SolValue>(signature: &str, arguments: &T) -> Bytes
+pub(crate) fn call_data<T: SolValue>(signature: &str, arguments: &T) -> Bytes
 where
     for<'t> <T::SolType as SolType>::Token<'t>: TokenSeq<'t>,
 {

@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`anvil`] | an EVM node, with the calls that tests need (mine, reorg, drop, …) |
 //! | [`erc20`] | tokens on it: OpenZeppelin's published one, and ones that misbehave |
+//! | [`fee_proxy`] | Request Network's contracts for payments with a reference |
 //! | [`postgres`] | a private PostgreSQL, and databases on it |
 //! | [`receiver`] | a webhook receiver with the stock Standard Webhooks verifier |
 //! | [`rpc`] | plain JSON-RPC, so that a test does not trust the client that it tests |
@@ -17,6 +18,7 @@ pub mod apt;
 pub mod cache;
 pub mod erc20;
 pub mod error;
+pub mod fee_proxy;
 pub mod npm;
 pub mod postgres;
 pub mod process;
@@ -34,6 +36,7 @@ pub use error::{Error, Result};
 pub fn install_all() -> Result<()> {
     anvil::binary()?;
     erc20::install()?;
+    fee_proxy::install()?;
     receiver::install()?;
     postgres::programs()?;
     Ok(())

@@ -120,6 +120,14 @@ pub trait Chain: Send + Sync + 'static {
     /// What decoders look up for an address that [`Self::parse_address`] made.
     fn watch_key(&self, address: &Address) -> WatchKey;
 
+    /// Reads a reference that a payer is told into the text by which
+    /// [`Transfer::references`](crate::Transfer::references) shows it; none where it is no
+    /// reference of this network, or the network has none.
+    fn parse_reference(&self, text: &str) -> Option<String> {
+        let _ = text;
+        None
+    }
+
     /// Returns when a provider hints at a new block. Only a hint, and it may never come: the
     /// follower polls beside it.
     async fn woken(&self) {

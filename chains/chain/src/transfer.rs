@@ -175,7 +175,7 @@ pub struct Transfer {
     pub amount: Amount,
     /// The transaction's memo, where the chain has them.
     pub memo: Option<String>,
-    /// References that the transaction carries, in the family's usual text.
+    /// The references that it was paid with, as [`crate::Chain::parse_reference`] writes them.
     pub references: Vec<String>,
 }
 

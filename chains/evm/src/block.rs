@@ -59,7 +59,7 @@ impl<'a> Body<'a> {
 
     fn block(&self, credits: Vec<Credit>, proof: Proof, watches: WatchVersion) -> Block {
         let mut credits = credits;
-        credits.sort_by_key(Credit::order);
+        credits.sort_by(Credit::in_order);
         let transfers = credits.into_iter().map(Credit::into_transfer).collect();
         Block { header: self.header.to_chain(), transfers, proof, watches }
     }
@@ -103,10 +103,10 @@ impl Evm {
         provider: &Provider,
         header: &ProvenHeader,
     ) -> Result<Option<Answer>, Failure> {
-        if self.tokens.is_empty() || header.receipts_root == EMPTY_ROOT_HASH {
+        if self.filter.is_empty() || header.receipts_root == EMPTY_ROOT_HASH {
             return Ok(None);
         }
-        calls::logs_of(provider, &header.hash, &self.token_list).await.map(Some)
+        calls::logs_of(provider, &header.hash, &self.filter).await.map(Some)
     }
 
     /// A block from all its receipts. With an encoding the receipts root is rebuilt; without one
@@ -154,7 +154,7 @@ impl Evm {
         watches: &WatchSet,
     ) -> Result<(WatchVersion, Vec<Credit>), Refusal> {
         let view = watches.view();
-        let mut credits = credits::of_receipts(receipts, &self.tokens, &view)?;
+        let mut credits = credits::of_receipts(receipts, &self.sources, &view)?;
         if let Some(whole) = whole {
             let succeeded = receipts.iter().enumerate().filter(|(_, receipt)| receipt.succeeded());
             credits.extend(native_credits(whole, succeeded.map(|(at, _)| at), &view)?);
@@ -225,7 +225,7 @@ impl Evm {
             self.check_agreement(receipt, logs)?;
         }
         let view = watches.view();
-        let mut credits = credits::of_receipts(&receipts, &self.tokens, &view)?;
+        let mut credits = credits::of_receipts(&receipts, &self.sources, &view)?;
         if let Some(whole) = &whole {
             let places = receipts.iter().zip(&hits);
             let succeeded = places.filter(|(receipt, _)| receipt.succeeded()).map(|(_, at)| *at);
@@ -246,7 +246,7 @@ impl Evm {
         if bloom_counts && self.blooms.may_hold_hit(&header.bloom, &view) {
             return FirstLook::Doubtful;
         }
-        let of_logs = logs.iter().filter(|log| credits::is_hit(log, &self.tokens, &view));
+        let of_logs = logs.iter().filter(|log| self.sources.is_hit(log, &view));
         let of_logs = of_logs.filter_map(|log| usize::try_from(log.transaction_index()).ok());
         let whole = whole.map(Transactions::as_slice).unwrap_or_default().iter().enumerate();
         let of_values = whole.filter(|(_, tx)| credits::may_credit(tx, &view)).map(|(at, _)| at);
@@ -282,8 +282,8 @@ impl Evm {
     fn check_filter(&self, header: &ProvenHeader, logs: &[Log<'_>]) -> Result<(), Refusal> {
         let ruled_out = !logs.is_empty()
             && !self.config.zero_bloom
-            && !self.blooms.may_hold_transfer(&header.bloom);
-        if ruled_out || !logs.iter().all(|log| self.is_asked_for(log)) {
+            && !self.blooms.may_hold_credit(&header.bloom);
+        if ruled_out || !logs.iter().all(|log| self.sources.credits(log)) {
             return Err(Refusal::unproven(format!(
                 "logs in block {} that were not asked for, or that its bloom rules out",
                 header.number
@@ -295,7 +295,7 @@ impl Evm {
     /// Holds the logs of a transaction against its receipt: each has what the other has.
     fn check_agreement(&self, receipt: &Receipt<'_>, logs: &[Log<'_>]) -> Result<(), Refusal> {
         let in_answer = logs.iter().filter(|log| log.transaction_index() == receipt.index());
-        let in_receipt = receipt.logs.iter().filter(|log| self.is_asked_for(log));
+        let in_receipt = receipt.logs.iter().filter(|log| self.sources.credits(log));
         if in_answer.eq(in_receipt) {
             return Ok(());
         }
@@ -303,11 +303,6 @@ impl Evm {
             "the logs of transaction {} do not agree with its receipt",
             receipt.transaction_hash
         )))
-    }
-
-    fn is_asked_for(&self, log: &Log<'_>) -> bool {
-        let is_transfer = log.topics.as_slice().first() == Some(&logs::TRANSFER);
-        is_transfer && self.tokens.contains(&log.address)
     }
 }
 

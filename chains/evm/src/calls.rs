@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use crate::Refusal;
 use crate::config::Tag;
+use crate::credits::Sources;
 use crate::logs::TRANSFER;
+use crate::references::NATIVE_PAYMENT;
 
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
@@ -18,12 +20,36 @@ impl From<Refusal> for Failure {
     }
 }
 
+/// The logs that are asked for: these contracts', with one of these first topics.
+#[derive(Clone, Debug)]
+pub(crate) struct LogFilter {
+    pub(crate) contracts: Vec<Address>,
+    topics: Vec<B256>,
+}
+
+impl LogFilter {
+    /// What credits something.
+    pub(crate) fn new(sources: &Sources) -> Self {
+        let mut contracts: Vec<Address> =
+            sources.tokens.iter().copied().chain(sources.native_proxy).collect();
+        contracts.sort_unstable();
+        let topics = if sources.tokens.is_empty() { None } else { Some(TRANSFER) };
+        let topics = topics.into_iter().chain(sources.native_proxy.map(|_| NATIVE_PAYMENT));
+        Self { topics: topics.collect(), contracts }
+    }
+
+    /// Whether there is nothing to ask for.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.contracts.is_empty()
+    }
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ByHash<'a> {
     block_hash: B256,
     address: &'a [Address],
-    topics: [B256; 1],
+    topics: [&'a [B256]; 1],
 }
 
 #[derive(Serialize)]
@@ -32,7 +58,7 @@ struct ByRange<'a> {
     from_block: U64,
     to_block: U64,
     address: &'a [Address],
-    topics: [B256; 1],
+    topics: [&'a [B256]; 1],
 }
 
 /// Holds a provider's chain id against ours, unless that was done since it took over.
@@ -85,14 +111,15 @@ pub(crate) async fn receipts(provider: &Provider, block: &B256) -> Result<Answer
     shown(answer.map_err(CallError::indivisible), "receipts", block)
 }
 
-/// The `Transfer` logs that these tokens wrote in a block that the provider has just shown. By
-/// hash, so that a node which has not seen the block cannot answer with an empty list (F1).
+/// The logs of a block that the provider has just shown. By hash, so that a node which has not
+/// seen the block cannot answer with an empty list (F1).
 pub(crate) async fn logs_of(
     provider: &Provider,
     block: &B256,
-    tokens: &[Address],
+    wanted: &LogFilter,
 ) -> Result<Answer, Failure> {
-    let filter = ByHash { block_hash: *block, address: tokens, topics: [TRANSFER] };
+    let filter =
+        ByHash { block_hash: *block, address: &wanted.contracts, topics: [&wanted.topics] };
     let answer = provider.call("eth_getLogs", (filter,)).await;
     shown(answer.map_err(CallError::indivisible), "logs", block)
 }
@@ -102,10 +129,14 @@ pub(crate) async fn logs_between(
     provider: &Provider,
     from: u64,
     to: u64,
-    tokens: &[Address],
+    wanted: &LogFilter,
 ) -> Result<Answer, Failure> {
-    let (from_block, to_block) = (U64::from(from), U64::from(to));
-    let filter = ByRange { from_block, to_block, address: tokens, topics: [TRANSFER] };
+    let filter = ByRange {
+        from_block: U64::from(from),
+        to_block: U64::from(to),
+        address: &wanted.contracts,
+        topics: [&wanted.topics],
+    };
     let answer = provider.call("eth_getLogs", (filter,)).await?;
     if answer.is_null() {
         return Err(Failure::stale(format!("null instead of the logs of {from} to {to}")));

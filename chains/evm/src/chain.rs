@@ -2,8 +2,7 @@
 
 use std::sync::{Mutex, Once, PoisonError};
 
-use alloy_primitives::map::HashSet;
-use alloy_primitives::{Address as Raw, B256, U64};
+use alloy_primitives::{B256, U64};
 use async_trait::async_trait;
 use confirmd_chain::{
     Address, AddressError, At, Block, Chain, ChainError, Header, Heads, Height, ProbeReport,
@@ -14,10 +13,12 @@ use futures_util::future::join_all;
 use serde::Deserialize;
 
 use crate::block::Body;
-use crate::bloom::TokenBlooms;
+use crate::bloom::SourceBlooms;
+use crate::calls::LogFilter;
 use crate::config::{EvmConfig, Finality, Verify};
+use crate::credits::Sources;
 use crate::range::Window;
-use crate::{address, calls, header};
+use crate::{address, calls, header, references};
 
 /// So much older than the newest block that was seen, a provider's newest block shows that it
 /// lags behind the others, or behind what it said before.
@@ -28,10 +29,9 @@ const STALE_AFTER_MS: i64 = 30_000;
 pub struct Evm {
     pub(crate) config: EvmConfig,
     pub(crate) pool: Pool,
-    pub(crate) tokens: HashSet<Raw>,
-    /// The same in order, for queries.
-    pub(crate) token_list: Vec<Raw>,
-    pub(crate) blooms: TokenBlooms,
+    pub(crate) sources: Sources,
+    pub(crate) filter: LogFilter,
+    pub(crate) blooms: SourceBlooms,
     window: Window,
     /// How many providers have to name a block's hash before it is taken.
     quorum: usize,
@@ -49,19 +49,23 @@ impl Evm {
         if let Some(problem) = config.problem() {
             return Err(ChainError::Misconfigured(problem));
         }
-        let mut token_list = Vec::with_capacity(config.tokens.len());
-        for token in &config.tokens {
-            token_list.push(address::raw(token).ok_or_else(|| {
+        let raw = |contract: &Address| {
+            address::raw(contract).ok_or_else(|| {
                 let network = &config.network;
-                ChainError::Misconfigured(format!("{network}: token {token} is no address"))
-            })?);
-        }
-        token_list.sort_unstable();
-        token_list.dedup();
+                ChainError::Misconfigured(format!("{network}: {contract} is no address"))
+            })
+        };
+        let proxies = &config.fee_proxies;
+        let native_proxy = proxies.native.as_ref().filter(|_| config.native);
+        let sources = Sources {
+            tokens: config.tokens.iter().map(raw).collect::<Result<_, _>>()?,
+            token_proxy: proxies.erc20.as_ref().map(raw).transpose()?,
+            native_proxy: native_proxy.map(raw).transpose()?,
+        };
         Ok(Self {
-            tokens: token_list.iter().copied().collect(),
-            blooms: TokenBlooms::new(&token_list),
-            token_list,
+            filter: LogFilter::new(&sources),
+            blooms: SourceBlooms::new(&sources),
+            sources,
             config,
             pool,
             window: Window::default(),
@@ -258,6 +262,12 @@ impl Chain for Evm {
     /// is ever credited.
     fn watch_key(&self, address: &Address) -> WatchKey {
         address::watch_key(&address::raw(address).unwrap_or_default())
+    }
+
+    fn parse_reference(&self, text: &str) -> Option<String> {
+        let has_proxy = self.sources.token_proxy.is_some() || self.sources.native_proxy.is_some();
+        let reference = references::parse(text).filter(|_| has_proxy)?;
+        Some(references::reference_topic(&reference))
     }
 
     async fn woken(&self) {

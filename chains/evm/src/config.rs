@@ -24,6 +24,17 @@ pub struct EvmConfig {
     pub zero_bloom: bool,
     /// Whether transfers of the native coin are looked for.
     pub native: bool,
+    /// Whose events name a payment's reference.
+    pub fee_proxies: FeeProxies,
+}
+
+/// Request Network's fee proxy contracts on a network.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FeeProxies {
+    /// `ERC20FeeProxy`.
+    pub erc20: Option<Address>,
+    /// `EthereumFeeProxy`, for the native coin.
+    pub native: Option<Address>,
 }
 
 /// Which blocks are irreversible: `{ tag = "finalized" }` or `{ depth = 64 }`.

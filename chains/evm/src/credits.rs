@@ -8,9 +8,46 @@ use confirmd_chain::{
 
 use crate::Refusal;
 use crate::address::{canonical, watch_key};
-use crate::logs::Log;
+use crate::logs::{Log, TRANSFER};
 use crate::receipts::Receipt;
+use crate::references::{self, NATIVE_PAYMENT};
 use crate::transactions::Transaction;
+
+/// The contracts whose logs say that something was paid.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sources {
+    /// The registered tokens.
+    pub(crate) tokens: HashSet<Address>,
+    /// Request Network's proxy for tokens.
+    pub(crate) token_proxy: Option<Address>,
+    /// Its proxy for the native coin, where that is looked for.
+    pub(crate) native_proxy: Option<Address>,
+}
+
+impl Sources {
+    /// Whether a log is one that credits something, to anybody. What only labels is not.
+    pub(crate) fn credits(&self, log: &Log<'_>) -> bool {
+        match log.topics.as_slice().first() {
+            Some(&TRANSFER) => self.tokens.contains(&log.address),
+            Some(&NATIVE_PAYMENT) => self.native_proxy == Some(log.address),
+            _ => false,
+        }
+    }
+
+    /// Whether a log moves a registered token, or the native coin, to a watched address. Does not
+    /// allocate.
+    pub(crate) fn is_hit(&self, log: &Log<'_>, watches: &WatchView<'_>) -> bool {
+        if !self.credits(log) {
+            return false;
+        }
+        match references::native_payment(log) {
+            Ok(Some(paid)) => is_watched(&paid.to, watches),
+            Ok(None) => log.receiver().is_some_and(|to| is_watched(&to, watches)),
+            // Looked at more closely, it is refused.
+            Err(_) => true,
+        }
+    }
+}
 
 /// One credit to a watched address, and where in the block it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,34 +56,47 @@ pub(crate) struct Credit {
     pub(crate) at: u64,
     /// Its transaction.
     pub(crate) transaction: B256,
+    place: Place,
     /// What moved: none for the native coin, else the token.
     token: Option<Address>,
-    /// The place among the transaction's logs; none for its value.
-    log: Option<u32>,
-    from: Address,
+    from: Option<Address>,
     to: Address,
     amount: U256,
+    reference: Option<B256>,
+}
+
+/// A credit's place in its transaction, in order: a transaction's value moves before its logs are
+/// written.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    /// It is the transaction's own value.
+    Value,
+    /// The n-th log tells it.
+    Log(u32),
 }
 
 impl Credit {
-    /// Its order in the block: a transaction's value moves before its logs are written.
-    pub(crate) fn order(&self) -> (u64, Option<u32>) {
-        (self.at, self.log)
+    /// The order of two credits of one block.
+    pub(crate) fn in_order(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, &self.place).cmp(&(other.at, &other.place))
     }
 
     pub(crate) fn into_transfer(self) -> Transfer {
         Transfer {
             id: TransferId {
                 transaction: TransactionId::new(self.transaction.to_string()),
-                index: self.log.map_or(TransferIndex::Value, TransferIndex::Log),
+                index: match self.place {
+                    Place::Value => TransferIndex::Value,
+                    Place::Log(n) => TransferIndex::Log(n),
+                },
             },
             asset: self.token.map_or(Asset::Native, |token| Asset::Token(canonical(&token))),
-            from: Some(canonical(&self.from)),
+            from: self.from.as_ref().map(canonical),
             to: canonical(&self.to),
             watch: watch_key(&self.to),
             amount: Amount::from_base_units(self.amount),
             memo: None,
-            references: Vec::new(),
+            references: self.reference.iter().map(ToString::to_string).collect(),
         }
     }
 }
@@ -57,15 +107,10 @@ fn is_watched(to: &Address, watches: &WatchView<'_>) -> bool {
     watches.contains(&watch_key(to)) && !to.is_zero()
 }
 
-/// Whether a log moves a registered token to a watched address. Does not allocate.
-pub(crate) fn is_hit(log: &Log<'_>, tokens: &HashSet<Address>, watches: &WatchView<'_>) -> bool {
-    log.receiver().is_some_and(|to| tokens.contains(&log.address) && is_watched(&to, watches))
-}
-
-/// The token credits of these receipts. A failed transaction credits nothing (I11).
+/// The credits that the logs of these receipts tell. A failed transaction credits nothing (I11).
 pub(crate) fn of_receipts<'r>(
     receipts: impl IntoIterator<Item = &'r Receipt<'r>>,
-    tokens: &HashSet<Address>,
+    sources: &Sources,
     watches: &WatchView<'_>,
 ) -> Result<Vec<Credit>, Refusal> {
     let mut credits = Vec::new();
@@ -73,24 +118,59 @@ pub(crate) fn of_receipts<'r>(
         if receipt.failed() {
             continue;
         }
+        let before = credits.len();
         for (position, log) in (0_u32..).zip(&receipt.logs) {
-            if !is_hit(log, tokens, watches) {
-                continue;
-            }
-            if let Some(moved) = log.transfer()? {
-                credits.push(Credit {
-                    at: receipt.index(),
-                    transaction: receipt.transaction_hash,
-                    token: Some(moved.token),
-                    log: Some(position),
-                    from: moved.from,
-                    to: moved.to,
-                    amount: moved.amount,
-                });
+            if sources.is_hit(log, watches) {
+                credits.extend(of_log(receipt, position, log)?);
             }
         }
+        label(&mut credits[before..], &receipt.logs, sources)?;
     }
     Ok(credits)
+}
+
+/// The credit of a log that [`Sources::is_hit`] found; none where nothing moves.
+fn of_log(receipt: &Receipt<'_>, n: u32, log: &Log<'_>) -> Result<Option<Credit>, Refusal> {
+    let credit = |token, from, to, amount, reference| Credit {
+        at: receipt.index(),
+        transaction: receipt.transaction_hash,
+        place: Place::Log(n),
+        token,
+        from,
+        to,
+        amount,
+        reference,
+    };
+    if let Some(paid) = references::native_payment(log)? {
+        let moves = !paid.amount.is_zero();
+        return Ok(moves.then(|| credit(None, None, paid.to, paid.amount, Some(paid.reference))));
+    }
+    let moved = log.transfer()?;
+    Ok(moved.map(|m| credit(Some(m.token), Some(m.from), m.to, m.amount, None)))
+}
+
+/// Gives a transaction's token credits the references that the fee proxy's events name. An event
+/// is written right after its transfer, so it belongs to the nearest one before it of the same
+/// token, receiver and amount that has none yet.
+fn label(credits: &mut [Credit], logs: &[Log<'_>], sources: &Sources) -> Result<(), Refusal> {
+    if credits.is_empty() || sources.token_proxy.is_none() {
+        return Ok(());
+    }
+    for (position, log) in (0_u32..).zip(logs) {
+        if sources.token_proxy != Some(log.address) {
+            continue;
+        }
+        let Some(paid) = references::token_payment(log)? else { continue };
+        let labelled = credits.iter_mut().rev().find(|credit| {
+            credit.place < Place::Log(position)
+                && credit.reference.is_none()
+                && (credit.token, credit.to, credit.amount) == (paid.token, paid.to, paid.amount)
+        });
+        if let Some(credit) = labelled {
+            credit.reference = Some(paid.reference);
+        }
+    }
+    Ok(())
 }
 
 /// Whether a transaction, if it succeeds, moves native coin to a watched address.
@@ -105,10 +185,11 @@ pub(crate) fn of_value(at: u64, transaction: &Transaction<'_>) -> Result<Option<
     Ok((from != to && !transaction.value.is_zero()).then_some(Credit {
         at,
         transaction: transaction.hash,
+        place: Place::Value,
         token: None,
-        log: None,
-        from,
+        from: Some(from),
         to,
         amount: transaction.value,
+        reference: None,
     }))
 }

@@ -8,6 +8,7 @@
 //! | `receipts` | receipts, proven by the header's receipts root |
 //! | `transactions` | transactions, proven by the header's transactions root |
 //! | `logs` | event logs, and which of them move a token |
+//! | `references` | payments with a reference, by Request Network's fee proxies |
 //! | `bloom` | what a header's bloom rules out |
 //! | `credits` | from all of these to the contract's transfers |
 //! | `calls` | one provider's answers, its chain id held against ours |
@@ -16,7 +17,7 @@
 //! | `chain` | [`Evm`]: the contract |
 //! | `probe` | a live look at every provider |
 //!
-//! The first seven are pure functions over borrowed JSON. A provider is believed only as far as
+//! The first eight are pure functions over borrowed JSON. A provider is believed only as far as
 //! its answer hashes to what the header commits to, and the header to the hash by which the
 //! follower links it.
 
@@ -32,11 +33,13 @@ pub mod logs;
 mod probe;
 mod range;
 pub mod receipts;
+pub mod references;
 mod refusal;
 mod rlp;
 pub mod transactions;
 
 pub use address::parse_address;
 pub use chain::Evm;
-pub use config::{EvmConfig, Finality, ReceiptEncoding, Tag, Verify};
+pub use config::{EvmConfig, FeeProxies, Finality, ReceiptEncoding, Tag, Verify};
+pub use references::reference_topic;
 pub use refusal::Refusal;

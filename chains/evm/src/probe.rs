@@ -70,7 +70,7 @@ impl Evm {
     }
 
     fn logs_filter(&self, hash: &str) -> (serde_json::Value,) {
-        (json!({ "blockHash": hash, "address": self.token_list }),)
+        (json!({ "blockHash": hash, "address": self.filter.contracts }),)
     }
 
     /// What keeps the configured mode from working with this provider.

@@ -126,9 +126,9 @@ impl Evm {
             return Ok(Vec::new());
         };
         let (first, last) = (first.header.number, last.header.number);
-        let answer = match self.tokens.is_empty() {
+        let answer = match self.filter.is_empty() {
             true => None,
-            false => Some(calls::logs_between(provider, first, last, &self.token_list).await?),
+            false => Some(calls::logs_between(provider, first, last, &self.filter).await?),
         };
         let logs: Vec<Log<'_>> = match &answer {
             Some(answer) => answer.decode()?,

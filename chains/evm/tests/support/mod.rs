@@ -9,7 +9,9 @@ use alloy_primitives::{Address as Raw, B256, U256, keccak256};
 use async_trait::async_trait;
 use confirmd_chain::conformance::Subject;
 use confirmd_chain::{Address, Amount, Asset, Chain, Height, TransactionId};
-use confirmd_evm::{Evm, EvmConfig, Finality, ReceiptEncoding, Tag, Verify, parse_address};
+use confirmd_evm::{
+    Evm, EvmConfig, FeeProxies, Finality, ReceiptEncoding, Tag, Verify, parse_address,
+};
 use confirmd_rpc::{Limits, Pool, ProviderConfig};
 use serde_json::json;
 use xtask::anvil::{Anvil, AnvilOptions, Transaction};
@@ -30,6 +32,7 @@ pub(crate) fn config(tokens: Vec<Address>) -> EvmConfig {
         tokens,
         zero_bloom: false,
         native: true,
+        fee_proxies: FeeProxies::default(),
     }
 }
 
