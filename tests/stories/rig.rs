@@ -71,7 +71,7 @@ impl Default for Options {
 pub(crate) struct Rig {
     pub(crate) receiver: Receiver,
     daemon: Option<Daemon>,
-    settings: Box<dyn Fn() -> Settings>,
+    config: String,
     folder: PathBuf,
     http: reqwest::Client,
     usdc: Address,
@@ -135,17 +135,11 @@ impl Rig {
         };
         let receiver = Receiver::start().await;
         let config = configuration(&options, anvil, &store, &receiver.url);
-        let path = folder.join("confirmd.toml");
-        let settings = move || {
-            let config = Config::parse(&path, &config, &|_| None).expect("a configuration");
-            let registry = Registry::load(&config.registry).expect("a registry");
-            Settings::merge(config, registry).expect("settings")
-        };
         let http = reqwest::Client::builder().timeout(Duration::from_secs(20)).build();
         let mut rig = Self {
             receiver,
             daemon: None,
-            settings: Box::new(settings),
+            config,
             folder,
             http: http.expect("a client"),
             usdc,
@@ -168,7 +162,7 @@ impl Rig {
     /// Stops the daemon, if it runs, and starts it again on the same database.
     pub(crate) async fn restart(&mut self) {
         self.stop().await;
-        let daemon = Daemon::start((self.settings)(), Clock::system()).await.expect("starts");
+        let daemon = Daemon::start(self.settings(), Clock::system()).await.expect("starts");
         self.daemon = Some(daemon);
         self.until("the network is followed", async |rig| {
             let (_, status) = rig.get("/scanner/status").await;
@@ -179,7 +173,21 @@ impl Rig {
 
     /// The settings that the daemon starts with.
     pub(crate) fn settings(&self) -> Settings {
-        (self.settings)()
+        let config = Config::parse(&self.config_file(), &self.config, &|_| None);
+        let config = config.expect("a configuration");
+        let registry = Registry::load(&config.registry).expect("a registry");
+        Settings::merge(config, registry).expect("settings")
+    }
+
+    /// Where [`Self::write_config`] writes.
+    pub(crate) fn config_file(&self) -> PathBuf {
+        self.folder.join("confirmd.toml")
+    }
+
+    /// Writes the configuration for a daemon in a process of its own that listens on this port.
+    pub(crate) fn write_config(&self, port: u16) {
+        let text = self.config.replace("127.0.0.1:0", &format!("127.0.0.1:{port}"));
+        std::fs::write(self.config_file(), text).expect("a configuration file");
     }
 
     /// Where the API is.

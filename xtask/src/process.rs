@@ -8,10 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::{
-    sys::signal::{self, Signal},
-    unistd::Pid,
-};
+pub use nix::sys::signal::Signal;
+use nix::{sys::signal, unistd::Pid};
 use tempfile::TempDir;
 
 use crate::{Error, Result};
