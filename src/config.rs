@@ -268,7 +268,7 @@ pub struct NetworkConfig {
     pub providers: Vec<Provider>,
     /// What differs for single assets, by symbol or `native`.
     pub tokens: BTreeMap<String, TokenConfig>,
-    /// The first height to scan where no cursor is stored; else the head of that moment.
+    /// The first height to scan where no cursor is stored; else the newest irreversible block of that moment.
     pub start: Option<Height>,
     /// Where it is written.
     pub origin: Origin,

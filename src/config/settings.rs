@@ -45,7 +45,7 @@ pub struct Followed {
     pub providers: Vec<Provider>,
     /// What can be paid with, the native coin first.
     pub assets: Vec<FollowedAsset>,
-    /// The first height to scan where no cursor is stored; else the head of that moment.
+    /// The first height to scan where no cursor is stored; else the newest irreversible block of that moment.
     pub start: Option<Height>,
 }
 

@@ -226,8 +226,8 @@ impl Store {
         number(&row, "n")
     }
 
-    /// Open intents whose time is over, by the clock and on every network that can pay them, as
-    /// `account/id`, oldest first.
+    /// Open intents whose time is over: by the clock, by a deep enough block of every network that
+    /// can pay them, and with their past looked through. As `account/id`, oldest first.
     ///
     /// # Errors
     /// When the database fails.
@@ -237,8 +237,12 @@ impl Store {
              WHERE status IN ('pending', 'partial') AND expires_at < $1
                  AND NOT EXISTS (
                      SELECT 1 FROM rails JOIN networks ON networks.network = rails.network
+                     LEFT JOIN blocks ON blocks.network = rails.network
+                         AND blocks.height = networks.cursor_height - rails.required + 1
                      WHERE rails.intent = intents.intent
-                         AND COALESCE(networks.cursor_time, 0) <= intents.expires_at)
+                         AND COALESCE(blocks.time, 0) <= intents.expires_at)
+                 AND NOT EXISTS (
+                     SELECT 1 FROM backfills WHERE backfills.intent = intents.intent)
              ORDER BY expires_at LIMIT $2",
         )
         .bind(now.0)

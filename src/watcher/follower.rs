@@ -28,6 +28,8 @@ const BATCH: u64 = 32;
 const AHEAD: usize = 4;
 /// How often the status is written while nothing in it changes but numbers.
 const STATUS_EVERY_MS: i64 = 2_000;
+/// How far below the head a network is first scanned at most, where irreversible blocks are older.
+const FIRST_CATCH_UP: u64 = 1_000;
 /// How long a named block may be missing before that is shown as a stall.
 const MISSING_FOR_MS: i64 = 30_000;
 /// How often watches are looked at that need no more watching.
@@ -222,10 +224,14 @@ impl Follower {
         Ok(version)
     }
 
-    /// The very first block of a network: the configured one, else the head.
+    /// The very first block of a network: the configured one, else the newest irreversible one, so
+    /// that a reorg right after the start finds a block that both branches share.
     async fn begin(&self, post: &mut Post, heads: &Heads) -> Result<Progress, StepError> {
-        let first = self.followed.start.unwrap_or(heads.latest.height);
+        let lowest = heads.latest.height.minus(FIRST_CATCH_UP);
+        let newest_final = heads.finalized.unwrap_or(Height(0)).max(lowest);
+        let first = self.followed.start.unwrap_or(newest_final);
         let block = self.followed.chain.block(At::Height(first), &self.watches).await?;
+        post.finalized = heads.finalized.filter(|finalized| *finalized >= first).map(|_| first);
         self.commit(post, std::slice::from_ref(&block), None).await?;
         Ok(Progress::Moved)
     }
@@ -284,14 +290,8 @@ impl Follower {
         heads: &Heads,
         version: WatchVersion,
     ) -> Result<Progress, StepError> {
-        if heads.latest.height == cursor.height && heads.latest.hash != cursor.hash {
+        if heads.latest.hash != cursor.hash && self.is_better_branch(post, cursor, heads).await? {
             return self.switch_branch(post, cursor, &heads.latest).await;
-        }
-        // A lower head alone is no reorg: the provider may be behind.
-        if heads.latest.height < cursor.height
-            && let Some(tip) = self.shorter_branch(post, heads).await?
-        {
-            return self.switch_branch(post, cursor, &tip).await;
         }
         if self.committer.store.has_unsealed_backfills(&self.committer.network).await? {
             self.committer.seal_at(&post.fence, version, cursor.height).await?;
@@ -300,19 +300,30 @@ impl Follower {
         Ok(Progress::AtTip)
     }
 
-    /// A branch lower than ours is followed when the network calls a block on it irreversible
-    /// that is not ours.
-    async fn shorter_branch(
+    /// Whether the providers' head is on another branch, and one to follow: the family prefers it
+    /// (a lower head alone is no reorg, the provider may be behind), or the network calls a block
+    /// on it irreversible that is not ours.
+    async fn is_better_branch(
         &self,
         post: &Post,
+        cursor: &Cursor,
         heads: &Heads,
-    ) -> Result<Option<Header>, StepError> {
+    ) -> Result<bool, StepError> {
+        let (store, network) = (&self.committer.store, &self.committer.network);
+        let ours = store.block(network, heads.latest.height).await?;
+        if ours.is_some_and(|ours| ours.hash == heads.latest.hash) {
+            return Ok(false);
+        }
+        let ours = store.block(network, cursor.height).await?;
+        if ours.is_some_and(|ours| self.followed.chain.prefers(&heads.latest, &ours)) {
+            return Ok(true);
+        }
         let Some(named) = heads.finalized.filter(|named| Some(*named) > post.finalized) else {
-            return Ok(None);
+            return Ok(false);
         };
-        let ours = self.committer.store.block(&self.committer.network, named).await?;
+        let ours = store.block(network, named).await?;
         let theirs = self.followed.chain.header(At::Height(named)).await?;
-        Ok(ours.filter(|ours| ours.hash != theirs.hash).map(|_| heads.latest.clone()))
+        Ok(ours.is_some_and(|ours| ours.hash != theirs.hash))
     }
 
     /// Fetches the branch that ends in `tip` down to ours, and puts it in the place of ours.

@@ -34,7 +34,7 @@ pub struct Followed {
     pub chain: Arc<dyn Chain>,
     /// The time between two looks at the head.
     pub poll_interval: Duration,
-    /// The first height to scan where no cursor is stored; else the head of that moment.
+    /// The first height to scan where no cursor is stored; else the newest irreversible block of that moment.
     pub start: Option<Height>,
     /// The confirmations that an intent needs here, for the status.
     pub threshold: Confirmations,

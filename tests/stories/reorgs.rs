@@ -3,7 +3,7 @@
 use alloy_primitives::{Bytes, U256};
 use serde_json::{Value, json};
 
-use crate::rig::{Options, Rig, StoreKind};
+use crate::rig::{Options, Rig, StoreKind, node};
 
 /// The events of an intent that stand: neither retracted nor a retraction.
 fn standing(rig: &Rig, intent: &str) -> Vec<(String, Value)> {
@@ -209,4 +209,20 @@ async fn a_lower_head_alone_is_no_reorg_f8_f9() {
     rig.anvil().mine(3).await.expect("mines");
     rig.receiver.wait_for_event("patient", "payment.reverted").await;
     rig.until_status("patient", "pending").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reorg_right_after_the_first_start_is_followed_i4_i5() {
+    let anvil = node(4).await;
+    anvil.mine(50).await.expect("mines");
+    let rig = Rig::on(anvil, Options { slots_in_an_epoch: 4, ..Options::default() }).await;
+    anvil.reorg(5).await.expect("reorganises");
+    let to = rig.fresh_address();
+    rig.expect("early", "native", "1", to).await;
+    let ether = U256::from(10).pow(U256::from(18));
+    anvil.pay(anvil.accounts()[1], to, ether).await.expect("pays");
+    rig.mine(2).await;
+    rig.until_status("early", "confirmed").await;
+    let (_, status) = rig.get("/scanner/status").await;
+    assert_eq!(status["networks"][0]["state"], "following");
 }
