@@ -62,6 +62,10 @@ impl Answer {
 
 impl Clients {
     pub(super) fn new() -> reqwest::Result<Self> {
+        Self::within(WHOLE_ATTEMPT)
+    }
+
+    fn within(whole_attempt: Duration) -> reqwest::Result<Self> {
         // Whoever comes first installs it; it is the same everywhere.
         let _ = rustls::crypto::ring::default_provider().install_default();
         // Over HTTP/2 one stuck connection would hold all deliveries of its endpoint. An answer
@@ -69,7 +73,7 @@ impl Clients {
         let builder = || {
             Client::builder()
                 .connect_timeout(CONNECT)
-                .timeout(WHOLE_ATTEMPT)
+                .timeout(whole_attempt)
                 .redirect(Policy::none())
                 .no_proxy()
                 .no_gzip()
@@ -141,11 +145,8 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 /// An error in words, with its causes, without the URL: its path may hold a token (I12).
 fn words(error: reqwest::Error) -> String {
     if error.is_timeout() {
-        let (what, limit) = match error.is_connect() {
-            true => ("no connection", CONNECT),
-            false => ("no whole answer", WHOLE_ATTEMPT),
-        };
-        return format!("{what} within {} s", limit.as_secs());
+        let what = if error.is_connect() { "no connection" } else { "no whole answer" };
+        return format!("{what} in time");
     }
     let error = error.without_url();
     let mut words = error.to_string();
@@ -183,5 +184,45 @@ mod tests {
         for nonsense in ["soon", "-1", "1.5", "99999999999999999999999"] {
             assert_eq!(of(nonsense, now), None, "{nonsense}");
         }
+    }
+
+    fn endpoint(url: &str, allow_private: bool) -> Endpoint {
+        Endpoint {
+            url: url.parse().expect("a URL"),
+            dialect: crate::config::Dialect::Standard,
+            secrets: Vec::new(),
+            events: None,
+            allow_private,
+            max_in_flight: 1,
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_trickles_is_not_waited_for_f12() {
+        use tokio::io::AsyncWriteExt;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/", listener.local_addr().expect("an address"));
+        let trickle = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let _ = tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 4_096]).await;
+            let head = b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n";
+            stream.write_all(head).await.expect("is read");
+            let mut every = tokio::time::interval(Duration::from_millis(20));
+            while stream.write_all(b"x").await.is_ok() {
+                every.tick().await;
+            }
+        });
+        let clients = Clients::within(Duration::from_millis(300)).expect("clients");
+        let answer = clients.post(&endpoint(&url, true), HeaderMap::new(), "{}".to_owned()).await;
+        assert_eq!(answer.status, Some(StatusCode::OK), "{answer:?}");
+        assert_eq!(answer.error.as_deref(), Some("no whole answer in time"));
+        trickle.await.expect("the connection was closed");
+    }
+
+    #[tokio::test]
+    async fn a_name_is_resolved_by_the_guard_alone_f18() {
+        let clients = Clients::new().expect("clients");
+        let error = clients.public.get("http://localhost:9/").send().await.expect_err("refused");
+        assert!(words(error).contains("the host name leads to no public address"));
     }
 }
