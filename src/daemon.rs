@@ -20,7 +20,7 @@ use crate::families::{self, FamilyError};
 use crate::settlement::NetworkId;
 use crate::store::{Store, StoreError};
 use crate::telemetry;
-use crate::watcher::{Committer, Expirer, Followed, Follower, Housekeeper};
+use crate::watcher::{Adjuster, Committer, Expirer, Followed, Follower, Housekeeper};
 use crate::webhook::{Courier, CourierError, Endpoints, Trials, Waker};
 
 /// How long a stop may take; what is not done by then is done at the next start.
@@ -177,6 +177,15 @@ impl Parts {
             courier: self.courier.clone(),
         };
         self.tasks.spawn(expirer.run(self.stop.clone()));
+        let adjuster = Adjuster {
+            store: self.store.clone(),
+            endpoints: self.endpoints.clone(),
+            exempt: Arc::new(self.settings.own_confirmations()),
+            late_window: self.settings.config.defaults.late_window,
+            clock: self.clock.clone(),
+            courier: self.courier.clone(),
+        };
+        self.tasks.spawn(adjuster.run(self.stop.clone()));
         let housekeeper = Housekeeper {
             store: self.store.clone(),
             clock: self.clock.clone(),

@@ -70,7 +70,7 @@ fn play(sim: &mut Sim, script: Script) {
                 other => {
                     let depth = other.strip_prefix("required ").expect("a known command");
                     let depth = depth.parse().expect("a depth");
-                    sim.intent.rails[0].required = confirmd_chain::Confirmations(depth);
+                    sim.require(confirmd_chain::Confirmations(depth));
                 }
             },
         }

@@ -23,6 +23,26 @@ CREATE TABLE blocks (
     PRIMARY KEY (network, height)
 );
 
+-- Thresholds that admins set at run time, over those of the configuration.
+CREATE TABLE thresholds (
+    network   TEXT   NOT NULL PRIMARY KEY,
+    threshold BIGINT NOT NULL,
+    applied   BIGINT NOT NULL DEFAULT 0           -- 1 once the open intents follow it
+);
+
+-- Who changed them, and when. Never pruned.
+CREATE TABLE threshold_changes (
+    id         TEXT   NOT NULL PRIMARY KEY,
+    network    TEXT   NOT NULL,
+    before     BIGINT NOT NULL,
+    after      BIGINT NOT NULL,
+    actor_type TEXT   NOT NULL,
+    actor_name TEXT   NOT NULL,
+    api_key    TEXT   NOT NULL,
+    changed_at BIGINT NOT NULL
+);
+CREATE INDEX threshold_changes_by_time ON threshold_changes (changed_at, id);
+
 CREATE TABLE intents (
     intent         TEXT   NOT NULL PRIMARY KEY,   -- account/id
     account        TEXT   NOT NULL,

@@ -3,7 +3,7 @@
 //! | module | what it serves or knows |
 //! | --- | --- |
 //! | `intents` | create, list, look at, cancel, history |
-//! | `deliveries`, `endpoints`, `events`, `orphans`, `networks` | what their names say |
+//! | `deliveries`, `endpoints`, `events`, `orphans`, `networks`, `thresholds` | what their names say |
 //! | `scanner`, `status` | what AMN's backend proxies |
 //! | `health` | alive, ready, metrics |
 //! | `auth` | keys, scopes, accounts |
@@ -26,6 +26,7 @@ mod page;
 mod problem;
 mod scanner;
 mod status;
+mod thresholds;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -46,7 +47,7 @@ use tracing::Instrument as _;
 use crate::clock::Clock;
 use crate::config::{ApiKey, Followed, Settings};
 use crate::settlement::NetworkId;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::webhook::{Endpoints, Trials, Waker};
 
 pub use input::MAX_BODY_BYTES;
@@ -103,6 +104,16 @@ impl Context {
     fn followed(&self, name: &str) -> Option<&Followed> {
         let id = &self.settings.registry.network(name)?.id;
         self.settings.networks.iter().find(|followed| followed.network.id == *id)
+    }
+
+    /// The same with the thresholds that stand in the store now: any instance may have set them.
+    async fn current(&self) -> Result<Self, StoreError> {
+        let set = self.store.thresholds().await?;
+        if set.is_empty() {
+            return Ok(self.clone());
+        }
+        let settings = Arc::new(self.settings.with_thresholds(&set));
+        Ok(Self { settings, ..self.clone() })
     }
 
     fn wake(&self, network: &NetworkId) {

@@ -16,7 +16,7 @@ use super::auth::{Admin, Reader};
 use super::input::{OptionalBody, Parameters, read_actor};
 use super::page::{Page, Paging};
 use super::problem::Problem;
-use crate::config::{Followed, FollowedAsset, ThresholdSource};
+use crate::config::{Followed, FollowedAsset};
 use crate::registry::Network;
 use crate::settlement::NetworkId;
 
@@ -24,7 +24,7 @@ use crate::settlement::NetworkId;
 const PROBE_DEADLINE: Duration = Duration::from_secs(25);
 
 pub(super) fn routes() -> OpenApiRouter<Context> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(probe)).routes(routes!(thresholds))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(probe))
 }
 
 /// A network of the registry.
@@ -96,6 +96,7 @@ async fn list(
 ) -> Result<Json<Page<NetworkAnswer>>, Problem> {
     let paging = Paging::read(&mut parameters);
     parameters.end()?;
+    let context = context.current().await?;
     let networks = context.settings.registry.networks();
     let networks = networks.map(|network| show(network, context.followed(&network.id)));
     Ok(Json(paging.of_all(networks, |network| &network.id)))
@@ -212,44 +213,4 @@ fn show_probe(report: ProbeReport) -> ProviderProbe {
         methods: report.methods,
         problem: report.problem,
     }
-}
-
-/// How many confirmations an intent needs on a network unless it says otherwise.
-#[derive(Debug, Serialize, ToSchema)]
-struct ThresholdAnswer {
-    /// The network's id.
-    network: String,
-    /// Its EVM chain id.
-    chain_id: Option<u64>,
-    /// The confirmations.
-    threshold: u32,
-    /// The fewest that anybody may ask for.
-    floor: u32,
-    /// Where the threshold comes from: `default` (the registry) or `config`.
-    source: &'static str,
-}
-
-/// List thresholds
-///
-/// Of every network that is followed, by id. Scope: `read`.
-#[utoipa::path(get, path = "/v1/thresholds", tag = "networks", params(Paging),
-    responses((status = 200, body = Page<ThresholdAnswer>)))]
-async fn thresholds(
-    State(context): State<Context>,
-    _: Reader,
-    mut parameters: Parameters,
-) -> Result<Json<Page<ThresholdAnswer>>, Problem> {
-    let paging = Paging::read(&mut parameters);
-    parameters.end()?;
-    let thresholds = context.settings.networks.iter().map(|followed| ThresholdAnswer {
-        network: followed.network.id.clone(),
-        chain_id: followed.network.chain_id,
-        threshold: followed.threshold.0,
-        floor: followed.network.floor.0,
-        source: match followed.threshold_source {
-            ThresholdSource::Default => "default",
-            ThresholdSource::Config => "config",
-        },
-    });
-    Ok(Json(paging.of_all(thresholds, |threshold| &threshold.network)))
 }

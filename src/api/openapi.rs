@@ -10,7 +10,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::problem::Document;
-use super::{Context, deliveries, endpoints, events, health, intents, networks, orphans, scanner};
+use super::{
+    Context, deliveries, endpoints, events, health, intents, networks, orphans, scanner, thresholds,
+};
 
 const KEY: &str = "api_key";
 
@@ -36,6 +38,7 @@ pub(super) fn routes() -> OpenApiRouter<Context> {
         .merge(endpoints::routes())
         .merge(orphans::routes())
         .merge(networks::routes())
+        .merge(thresholds::routes())
         .merge(scanner::routes())
         .merge(health::routes())
 }

@@ -170,6 +170,7 @@ pub(super) async fn status(context: &Context) -> Result<StatusAnswer> {
 
 /// How each network is followed, by id.
 pub(super) async fn networks(context: &Context) -> Result<Vec<NetworkAnswer>> {
+    let context = context.current().await?;
     let rows = context.store.networks().await?;
     let rows: BTreeMap<NetworkId, NetworkRow> =
         rows.into_iter().map(|row| (row.network.clone(), row)).collect();

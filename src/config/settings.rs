@@ -1,16 +1,18 @@
 //! The configuration and the registry, merged into what is followed.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use confirmd_chain::{Amount, Confirmations, Height};
+use confirmd_chain::{Amount, Asset, Confirmations, Height};
 use confirmd_evm::ReceiptEncoding;
 
 use super::{
     Config, ConfigError, NetworkConfig, Problem, Provider, TokenConfig, Verify, list_of, nearest,
 };
 use crate::registry::{AssetInfo, Network, Registry};
+use crate::settlement::NetworkId;
 
 /// Everything that the daemon starts from.
 #[derive(Clone, Debug)]
@@ -56,6 +58,8 @@ pub enum ThresholdSource {
     Default,
     /// The configuration file.
     Config,
+    /// An admin, at run time.
+    Admin,
 }
 
 /// One asset of a network that is followed.
@@ -101,7 +105,48 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// The assets that need confirmations of their own, so that no threshold is theirs.
+    #[must_use]
+    pub fn own_confirmations(&self) -> BTreeMap<NetworkId, Vec<Asset>> {
+        let of = |followed: &Followed| {
+            let own = followed.assets.iter().filter(|asset| asset.confirmations.is_some());
+            let assets = own.map(|asset| asset.info.asset.clone()).collect();
+            (NetworkId::from(followed.network.id.as_str()), assets)
+        };
+        self.networks.iter().map(of).collect()
+    }
+
+    /// The same with the thresholds that admins set at run time.
+    #[must_use]
+    pub fn with_thresholds(&self, set: &BTreeMap<NetworkId, Confirmations>) -> Self {
+        let mut settings = self.clone();
+        for followed in &mut settings.networks {
+            if let Some(threshold) = followed.set_threshold(set) {
+                followed.threshold = threshold;
+                followed.threshold_source = ThresholdSource::Admin;
+            }
+        }
+        settings
+    }
+
+    /// Whether [`Self::with_thresholds`] of this set made it, or would change nothing.
+    #[must_use]
+    pub fn has_thresholds(&self, set: &BTreeMap<NetworkId, Confirmations>) -> bool {
+        self.networks.iter().all(|followed| match followed.set_threshold(set) {
+            Some(threshold) => followed.threshold == threshold,
+            None => followed.threshold_source != ThresholdSource::Admin,
+        })
+    }
+}
+
 impl Followed {
+    /// What an admin set for this network, never below the floor.
+    fn set_threshold(&self, set: &BTreeMap<NetworkId, Confirmations>) -> Option<Confirmations> {
+        let set = set.get(&NetworkId::from(self.network.id.as_str()));
+        set.map(|threshold| (*threshold).max(self.network.floor))
+    }
+
     /// An asset by `native`, symbol, token address or CAIP-19 id.
     #[must_use]
     pub fn asset(&self, name: &str) -> Option<&FollowedAsset> {
@@ -273,7 +318,7 @@ impl Merger {
 }
 
 fn is_meant(symbol: &str, info: &AssetInfo) -> bool {
-    let native = info.asset == confirmd_chain::Asset::Native;
+    let native = info.asset == Asset::Native;
     info.symbol == symbol || (native && symbol == "native")
 }
 

@@ -48,6 +48,20 @@ pub fn cancel(
     Ok(settler.finish())
 }
 
+/// Looks at an intent again, at the cursors of now, after a command changed what is asked of it: a
+/// lower requirement may confirm it at once, a higher one never un-confirms it.
+#[must_use]
+pub fn look_again(
+    intent: Intent,
+    credits: Vec<Credit>,
+    cursors: &BTreeMap<NetworkId, Height>,
+    now: Timestamp,
+) -> Outcome {
+    let mut settler = Settler::new(intent, credits, now);
+    settler.settle_at(&Moment { cursors: cursors.clone(), time: now });
+    settler.finish()
+}
+
 /// Whether nothing can come in time any more: the wall clock is past the expiry, and so is, on
 /// every network that can pay the intent, the time of a linked block that is itself deep enough.
 ///

@@ -281,7 +281,7 @@ pub struct Confirmed {
     pub rail: usize,
     /// At which height of the rail's network it became deep enough.
     pub height: Height,
-    /// The time of that block.
+    /// The time of that block; of the command where a lower requirement confirmed it.
     pub at: Timestamp,
     /// How deep it had to be. A threshold changed since is for other payments.
     pub required: Confirmations,

@@ -15,7 +15,7 @@ mod view;
 
 pub use advance::{Change, apply, required_of, step_heights, wake_height};
 pub use assess::{Assessment, assess};
-pub use command::{MoneySeen, cancel, created, expire, may_expire};
+pub use command::{MoneySeen, cancel, created, expire, look_again, may_expire};
 pub use event::{Event, EventData, EventId, EventKind, MAX_BODY_BYTES, Retraction};
 pub use intent::{
     AmountPolicy, Closed, Confirmed, Credit, Intent, IntentKey, Milestone, NetworkId, OrphanReason,

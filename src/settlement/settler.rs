@@ -6,7 +6,7 @@ use confirmd_chain::{Height, Timestamp};
 
 use super::advance::{Change, required_of, step_heights};
 use super::assess::{Assessment, assess, deep_at};
-use super::event::{Event, EventId, EventKind, derived_id};
+use super::event::{Event, EventId, EventKind, Retraction, derived_id};
 use super::intent::{
     Closed, Confirmed, Credit, Intent, Milestone, NetworkId, OrphanReason, Rank, ReportedOrphan,
     Role, Status,
@@ -178,6 +178,15 @@ impl Settler {
         now
     }
 
+    /// Tells whatever holds at a moment and was not told, and takes back orphans that are none.
+    pub(super) fn settle_at(&mut self, moment: &Moment) {
+        for network in self.networks() {
+            self.reach(&network, moment, true);
+        }
+        self.take_back_untrue_orphans(moment, None, |_, _| false);
+        self.tell_orphans(moment);
+    }
+
     /// Retracts, payments and orphans, what only the lost branch carried (I4).
     pub(super) fn take_back(&mut self, ancestor: Height, change: &Change<'_>) {
         self.take_back_payments(ancestor, change);
@@ -299,19 +308,30 @@ impl Settler {
     /// back those that are not deep enough any more.
     pub(super) fn take_back_orphans(&mut self, change: &Change<'_>) {
         let moment = change.moment(change.cursor());
+        let reason = change.rolled_back_to.is_some().then_some(change.retraction);
+        self.take_back_untrue_orphans(&moment, reason, |credit, told| {
+            let lost = |ancestor| credit.network == *change.network && told.height > ancestor;
+            change.rolled_back_to.is_some_and(lost)
+        });
+    }
+
+    fn take_back_untrue_orphans(
+        &mut self,
+        moment: &Moment,
+        reason: Option<Retraction>,
+        lost: impl Fn(&Credit, &ReportedOrphan) -> bool,
+    ) {
         for index in 0..self.credits.len() {
             let credit = &self.credits[index];
             let Some(told) = credit.orphan.reported.clone() else { continue };
-            let lost = |ancestor| credit.network == *change.network && told.height > ancestor;
-            let is_as_deep = self.deep_since(credit, &moment.cursors).is_some()
-                || !change.rolled_back_to.is_some_and(lost);
+            let is_as_deep =
+                self.deep_since(credit, &moment.cursors).is_some() || !lost(credit, &told);
             let is_as_told =
                 credit.role == Role::Orphan(told.reason) && credit.amount == told.amount;
             if is_as_told && is_as_deep {
                 continue;
             }
-            let reason = change.rolled_back_to.is_some().then_some(change.retraction);
-            let event = self.emit_orphan(index, EventKind::OrphanReverted, told.reason, &moment);
+            let event = self.emit_orphan(index, EventKind::OrphanReverted, told.reason, moment);
             event.data.retracts = vec![told.event];
             event.data.reason = reason;
             self.credits[index].orphan.reported = None;

@@ -37,7 +37,7 @@ pub struct LoggedEvent {
 /// Who did something to an intent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
-    /// `chain`, `clock`, `key` or `person`.
+    /// `chain`, `threshold`, `clock`, `key` or `person`.
     pub kind: String,
     /// The network, the key's name, or the person's.
     pub name: String,

@@ -44,6 +44,9 @@ pub enum CreateError {
     /// Another open intent waits on a rail's address for the same asset; the rail's place.
     #[error("another open intent waits on the address of rail {0}")]
     AddressInUse(usize),
+    /// A threshold is another than when the request was read.
+    #[error("a threshold was changed meanwhile")]
+    ThresholdChanged,
     /// The key has as many open intents as it may.
     #[error("the key has {0} open intents, as many as it may")]
     TooManyOpen(u64),

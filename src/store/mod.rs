@@ -13,6 +13,7 @@ mod orphans;
 mod outbox;
 mod outcome;
 mod status;
+mod thresholds;
 mod transfers;
 
 use std::fs::File;
@@ -35,6 +36,7 @@ pub use orphans::{Orphan, OrphanFilter};
 pub use outbox::{AttemptOutcome, Claimed, Next};
 pub use outcome::Recording;
 pub use status::{FollowerState, FollowerStatus, ProviderState};
+pub use thresholds::{Required, ThresholdChange};
 pub use transfers::Found;
 
 /// Which database holds the store.

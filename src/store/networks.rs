@@ -258,6 +258,21 @@ impl Transaction {
         if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Fenced) }
     }
 
+    /// Keeps every follower from moving a network until the end of the transaction.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn lock_network(&mut self, network: &NetworkId) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO networks (network) VALUES ($1)
+             ON CONFLICT (network) DO UPDATE SET epoch = networks.epoch",
+        )
+        .bind(network.as_str())
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(())
+    }
+
     /// Raises a network's watch version for a new watch, under the row's lock.
     pub(super) async fn raise_watch_version(&mut self, network: &NetworkId) -> Result<i64> {
         let version: (i64,) = sqlx::query_as(

@@ -6,9 +6,11 @@
 //! | `branch` | how a new branch is fetched down to the common ancestor |
 //! | `commit` | what a step writes, in one transaction |
 //! | `backfill` | looking again for watches that came later |
+//! | `adjust` | open intents follow a threshold that an admin changed |
 //! | `expiry` | intents whose time is over |
 //! | `housekeeping` | what grows without end is pruned |
 
+mod adjust;
 mod backfill;
 mod branch;
 mod commit;
@@ -22,6 +24,7 @@ use std::time::Duration;
 use confirmd_chain::{Chain, Confirmations, Height};
 use tokio::sync::Notify;
 
+pub use adjust::Adjuster;
 pub use commit::{Committer, Step};
 pub use expiry::Expirer;
 pub use follower::Follower;

@@ -22,6 +22,8 @@ async fn without_a_known_key_nothing_is_answered() {
         (Method::GET, "/v1/networks"),
         (Method::POST, "/v1/networks/bsc/probe"),
         (Method::GET, "/v1/thresholds"),
+        (Method::GET, "/v1/thresholds/history"),
+        (Method::PATCH, "/v1/thresholds/bsc"),
         (Method::GET, "/v1/orphans"),
         (Method::GET, "/v1/endpoints"),
         (Method::GET, "/v1/endpoints/backend"),

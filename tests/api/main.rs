@@ -8,4 +8,5 @@ mod documents;
 mod intents;
 mod lists;
 mod support;
+mod thresholds;
 mod webhooks;

@@ -215,6 +215,10 @@ impl Api {
         self.send(self.request(Method::POST, path, key).json(body)).await
     }
 
+    pub(crate) async fn patch(&self, path: &str, key: &str, body: &Value) -> Answer {
+        self.send(self.request(Method::PATCH, path, key).json(body)).await
+    }
+
     /// Host and port.
     pub(crate) fn host(&self) -> &str {
         self.base.trim_start_matches("http://")
@@ -227,16 +231,14 @@ impl Api {
 
     /// A block of bsc that pays an address, and blocks on it until it is this deep.
     pub(crate) async fn pay(&self, height: u64, address: &str, amount: &str, depth: u64) {
-        let network = NetworkId::from("bsc");
-        let chain = &self.context.chains[&network];
+        let chain = &self.context.chains[&NetworkId::from("bsc")];
         let to = chain.parse_address(address).expect("an address");
-        let asset = Asset::Token(Address::from_canonical(USDT));
         let transfer = Transfer {
             id: TransferId {
                 transaction: TransactionId::new(format!("0x{height:064x}")),
                 index: TransferIndex::Log(0),
             },
-            asset: asset.clone(),
+            asset: Asset::Token(Address::from_canonical(USDT)),
             from: None,
             watch: chain.watch_key(&to),
             to,
@@ -244,6 +246,24 @@ impl Api {
             memo: None,
             references: Vec::new(),
         };
+        self.commit(height, depth, None, &[transfer]).await;
+    }
+
+    /// Empty blocks of bsc.
+    pub(crate) async fn grow(&self, height: u64, blocks: u64) {
+        self.commit(height, blocks, None, &[]).await;
+    }
+
+    /// Blocks of bsc from a height on, the first with these transfers; what stands above
+    /// `rolled_back_to` is taken back before.
+    pub(crate) async fn commit(
+        &self,
+        height: u64,
+        blocks: u64,
+        rolled_back_to: Option<u64>,
+        transfers: &[Transfer],
+    ) {
+        let network = NetworkId::from("bsc");
         let hash = |height: u64| BlockHash::new(format!("0x{height:064x}"));
         let block = |at: u64| Block {
             header: Header {
@@ -252,15 +272,16 @@ impl Api {
                 parent: hash(at - 1),
                 time: self.context.clock.now(),
             },
-            transfers: if at == height { vec![transfer.clone()] } else { Vec::new() },
+            transfers: if at == height { transfers.to_vec() } else { Vec::new() },
             proof: Proof::Commitment,
             watches: WatchVersion(u64::MAX >> 1),
         };
-        let blocks: Vec<_> = (height..height + depth).map(block).collect();
+        let blocks: Vec<_> = (height..height + blocks).map(block).collect();
+        let usdt = Asset::Token(Address::from_canonical(USDT));
         let committer = Committer {
             store: self.context.store.clone(),
             network: network.clone(),
-            assets: Arc::new(BTreeMap::from([(asset, ("USDT".to_owned(), 18))])),
+            assets: Arc::new(BTreeMap::from([(usdt, ("USDT".to_owned(), 18))])),
             endpoints: self.context.endpoints.clone(),
             late_window: Duration::from_secs(86_400),
             clock: self.context.clock.clone(),
@@ -268,7 +289,8 @@ impl Api {
         };
         let fence: Fence =
             self.context.store.take_over(&network, "test").await.expect("the network");
-        let step = Step { blocks: &blocks, rolled_back_to: None, finalized: None };
+        let rolled_back_to = rolled_back_to.map(Height);
+        let step = Step { blocks: &blocks, rolled_back_to, finalized: None };
         committer.commit(&fence, step).await.expect("a commit");
     }
 }

@@ -353,3 +353,45 @@ fn a_raised_threshold_never_unconfirms() {
         },
     ]);
 }
+
+#[test]
+fn a_lowered_threshold_confirms_at_once_and_survives_what_does_not_reach_below_it_i4_i6() {
+    check(&[
+        Story {
+            name: "without another block",
+            intent: plain,
+            script: &["a: t1=10 | -", "required 2"],
+            status: "confirmed",
+            events: &["1 detected r1 10 1/3", "2 confirmed r1 10 2/2"],
+            roles: &[("t1", "pays r1")],
+        },
+        Story {
+            name: "a reorg above makes no noise",
+            intent: plain,
+            script: &["required 9", "a: t1=10 | - | - | -", "required 2", "a<3: - | -"],
+            status: "confirmed",
+            events: &["1 detected r1 10 1/9", "2 confirmed r1 10 2/2"],
+            roles: &[("t1", "pays r1")],
+        },
+        Story {
+            name: "a reorg below takes it back",
+            intent: plain,
+            script: &["a: - | t1=10 | -", "required 2", "a<1: - | - | -"],
+            status: "pending",
+            events: &[
+                "1 detected r1 10 1/3",
+                "2 confirmed r1 10 2/2",
+                "3 reverted r1 0 0/2 takes back 1 2",
+            ],
+            roles: &[("t1", "gone")],
+        },
+        Story {
+            name: "an orphan is told as soon as it is deep enough",
+            intent: plain,
+            script: &["a: t1=10@EUR | -", "required 2"],
+            status: "pending",
+            events: &["orphan.received t1 wrong_asset"],
+            roles: &[("t1", "wrong_asset")],
+        },
+    ]);
+}

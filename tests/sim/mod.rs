@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use confirmd::settlement::{
     AmountPolicy, Change, Credit, Event, EventId, EventKind, Intent, IntentKey, MoneySeen,
     NetworkId, OrphanState, Outcome, Place, Rail, Retraction, Role, State, apply, cancel, expire,
-    may_expire,
+    look_again, may_expire,
 };
 use confirmd_chain::{
     Address, Amount, Asset, BlockHash, Confirmations, Height, Timestamp, TransactionId, TransferId,
@@ -167,6 +167,12 @@ impl Sim {
         let outcome = cancel(self.intent.clone(), self.credits.clone(), &self.cursors(), NOW)?;
         self.take(outcome);
         Ok(())
+    }
+
+    /// Requires another depth of its first rail.
+    pub(crate) fn require(&mut self, depth: Confirmations) {
+        self.intent.rails[0].required = depth;
+        self.take(look_again(self.intent.clone(), self.credits.clone(), &self.cursors(), NOW));
     }
 
     fn take(&mut self, outcome: Outcome) {

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use confirmd_chain::Timestamp;
+use serde_json::Value;
 
 use super::request::{CreateIntent, PAST, Request};
 use super::{AccountQuery, IntentAnswer, answer};
@@ -40,28 +41,54 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let account = caller.account(&mut parameters)?;
     parameters.end()?;
+    loop {
+        let context = context.current().await?;
+        if let Some(answer) = attempt(&account, &body, &caller, &context).await? {
+            return Ok(answer);
+        }
+    }
+}
+
+/// Creates it by the thresholds of this context; no answer where an admin changed one meanwhile.
+async fn attempt(
+    account: &str,
+    body: &Value,
+    caller: &Caller,
+    context: &Context,
+) -> Result<Option<Response>, Problem> {
     let mut errors = Errors::default();
-    let request = Request::read(&body, &context, &mut errors);
+    let request = Request::read(body, context, &mut errors);
     let request = errors.finish(request)?;
-    let key = IntentKey { account, id: request.id.clone() };
+    let key = IntentKey { account: account.to_owned(), id: request.id.clone() };
     let hash = request.hash();
-    let made = match known(&key, &hash, &context).await? {
-        true => None,
+    let made = match known(&key, &hash, context).await? {
+        true => Made::Before,
         false => {
-            let intent = intent(key.clone(), &request, &context)?;
-            make(intent, &request, hash, &caller, &context).await?
+            let intent = intent(key.clone(), &request, context)?;
+            make(intent, &request, hash, caller, context).await?
         }
     };
     let (status, mut answer) = match made {
-        Some(intent) => {
+        Made::Now(intent) => {
             let cursors = context.store.cursors().await?;
-            (StatusCode::CREATED, answer(&intent, &[], &cursors, &context))
+            (StatusCode::CREATED, answer(&intent, &[], &cursors, context))
         }
-        None => (StatusCode::OK, super::show(&key, &context).await?),
+        Made::Before => (StatusCode::OK, super::show(&key, context).await?),
+        Made::Not => return Ok(None),
     };
     answer.notes = request.notes;
     let location = format!("/v1/intents/{}", key.id);
-    Ok((status, [(header::LOCATION, location)], Json(answer)).into_response())
+    Ok(Some((status, [(header::LOCATION, location)], Json(answer)).into_response()))
+}
+
+/// Whether an intent was made.
+enum Made {
+    /// As it stands here.
+    Now(Box<Intent>),
+    /// The very same request came first.
+    Before,
+    /// What it was to be made by does not stand any more.
+    Not,
 }
 
 /// Whether the very same request was made before.
@@ -101,14 +128,13 @@ fn expiry(request: &Request, now: Timestamp, context: &Context) -> Result<Timest
     }
 }
 
-/// The intent as it was created; nothing where the very same request came first.
 async fn make(
     intent: Intent,
     request: &Request,
     request_hash: String,
     caller: &Caller,
     context: &Context,
-) -> Result<Option<Intent>, Problem> {
+) -> Result<Made, Problem> {
     let defaults = &context.settings.config.defaults;
     let look_back = i64::try_from(defaults.look_back.as_millis()).unwrap_or(i64::MAX);
     let outcome = settlement::created(intent);
@@ -127,7 +153,8 @@ async fn make(
             Ok(()) => break,
             Err(CreateError::Store(error)) if tries < TRIES && error.is_collision() => {}
             Err(CreateError::Store(error)) => return Err(error.into()),
-            Err(CreateError::Exists) => return Ok(None),
+            Err(CreateError::Exists) => return Ok(Made::Before),
+            Err(CreateError::ThresholdChanged) => return Ok(Made::Not),
             Err(CreateError::IdConflict) => return Err(Problem::IdConflict),
             Err(CreateError::AddressInUse(rail)) => return Err(Problem::AddressInUse { rail }),
             Err(CreateError::TooManyOpen(open)) => return Err(Problem::OpenIntentsLimit(open)),
@@ -136,7 +163,7 @@ async fn make(
     let networks: BTreeSet<_> = outcome.intent.rails.iter().map(|rail| &rail.network).collect();
     networks.into_iter().for_each(|network| context.wake(network));
     context.courier.wake();
-    Ok(Some(outcome.intent))
+    Ok(Made::Now(Box::new(outcome.intent)))
 }
 
 /// The intent, its watches and its first event, in one transaction.
@@ -156,6 +183,11 @@ async fn write(
     };
     let mut transaction = context.store.begin().await?;
     transaction.create_intent(new).await?;
+    // Behind the lock that a change of a threshold takes as well: it either stands by now, or
+    // finds this intent.
+    if !context.settings.has_thresholds(&transaction.thresholds().await?) {
+        return Err(CreateError::ThresholdChanged);
+    }
     transaction.record_outcome(outcome, &recording).await?;
     transaction.commit().await?;
     Ok(())

@@ -19,7 +19,9 @@ use super::input::{OptionalBody, Parameters, parse_time, read_actor};
 use super::page::{Page, Paging, time_cursor};
 use super::problem::Problem;
 use crate::settlement::{self, Credit, Intent, IntentKey, IntentView, NetworkId, Status, rfc3339};
-use crate::store::{IntentFilter, Recording, Retry, StoreError};
+use crate::store::{Actor, IntentFilter, Recording, Retry, StoreError};
+
+pub(super) use request::{MAX_CONFIRMATIONS, read_confirmations};
 
 pub(super) fn routes() -> OpenApiRouter<Context> {
     OpenApiRouter::new()
@@ -46,9 +48,9 @@ struct IntentAnswer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct Note {
     /// A JSON pointer into the request's body.
-    pointer: String,
+    pub(super) pointer: String,
     /// What was done instead.
-    detail: String,
+    pub(super) detail: String,
 }
 
 /// Which intents.
@@ -259,7 +261,7 @@ async fn retry(
 /// Makes an intent's deliveries due again, notes it in its history, and says how many.
 pub(super) async fn retry_intent(
     key: &IntentKey,
-    actor: &crate::store::Actor,
+    actor: &Actor,
     context: &Context,
 ) -> Result<u64, Problem> {
     if context.store.intent(key).await?.is_none() {
@@ -300,11 +302,17 @@ struct TimelineAnswer {
 
 /// Who caused something.
 #[derive(Debug, Serialize, ToSchema)]
-struct ActorAnswer {
-    /// `chain`, `clock`, `key` or `person`.
+pub(super) struct ActorAnswer {
+    /// `chain`, `threshold`, `clock`, `key` or `person`.
     r#type: String,
     /// The network, the key's name, or the person's.
     name: String,
+}
+
+impl From<Actor> for ActorAnswer {
+    fn from(actor: Actor) -> Self {
+        Self { r#type: actor.kind, name: actor.name }
+    }
 }
 
 /// Look at an intent's history
@@ -344,7 +352,7 @@ async fn timeline(
                 id: entry.id,
                 r#type: entry.kind,
                 message: entry.message,
-                actor: ActorAnswer { r#type: entry.actor.kind, name: entry.actor.name },
+                actor: entry.actor.into(),
                 created_at: rfc3339(entry.created_at),
                 data: read,
             },

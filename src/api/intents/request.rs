@@ -22,7 +22,7 @@ const MAX_METADATA_BYTES: usize = 4 * 1024;
 /// Together with sixteen rails and the metadata it must fit a webhook's body.
 const MAX_DIALECT_DATA_BYTES: usize = 2 * 1024;
 /// As many blocks as are kept: a deeper reorg takes an operator anyway (I5).
-const MAX_CONFIRMATIONS: u32 = 10_000;
+pub(in crate::api) const MAX_CONFIRMATIONS: u32 = 10_000;
 pub(super) const PAST: &str = "is in the past";
 const YEAR_MS: i64 = 365 * 86_400_000;
 
@@ -206,7 +206,10 @@ fn read_id(object: &mut Object<'_>, errors: &mut Errors) -> Option<String> {
     fits.then(|| text.to_owned())
 }
 
-fn read_confirmations(field: &Field<'_>, errors: &mut Errors) -> Option<Confirmations> {
+pub(in crate::api) fn read_confirmations(
+    field: &Field<'_>,
+    errors: &mut Errors,
+) -> Option<Confirmations> {
     let number = field.value.as_u64().and_then(|number| u32::try_from(number).ok());
     let number = number.filter(|number| (1..=MAX_CONFIRMATIONS).contains(number));
     if number.is_none() {
