@@ -260,6 +260,8 @@ pub struct NetworkConfig {
     pub threshold: Option<Confirmations>,
     /// How answers are proven; else as well as the registry allows.
     pub verify: Option<Verify>,
+    /// Whether call traces are used; else where a provider shows them.
+    pub traces: Option<bool>,
     /// How many providers must name a block's hash.
     pub quorum: usize,
     /// The time between two looks at the head; else from the block time.

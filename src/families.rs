@@ -62,6 +62,7 @@ fn evm(followed: &Followed) -> Result<Evm, FamilyError> {
         verify: followed.verify,
         tokens: tokens.collect(),
         zero_bloom: network.zero_bloom,
+        traces: followed.traces,
         fee_proxies: network.fee_proxies.clone(),
         native: followed.assets.iter().any(|asset| asset.info.asset == Asset::Native),
     };

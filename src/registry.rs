@@ -53,6 +53,8 @@ pub struct Network {
     pub verify_from: Height,
     /// Whether the headers' blooms are always zero, so that they tell nothing.
     pub zero_bloom: bool,
+    /// Whether call traces are used; else where a provider shows them.
+    pub traces: Option<bool>,
     /// Links for people.
     pub explorer: Option<Explorer>,
     /// Request Network's fee proxies.

@@ -294,6 +294,7 @@ fn network(table: &Table<'_>) -> Option<NetworkConfig> {
         enabled: table.or("enabled", true, Value::boolean),
         threshold: table.optional("threshold", confirmations).map(Confirmations),
         verify: table.optional("verify", |value| value.choice(&modes)),
+        traces: table.optional("traces", Value::boolean),
         quorum: table.or("quorum", 1, |value| value.integer(1..=16)),
         poll_interval: table.optional("poll_interval", |v| at_most(v, HOUR, "1h")),
         providers: providers(table),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use confirmd_chain::{Amount, Asset, Confirmations, Height};
-use confirmd_evm::ReceiptEncoding;
+use confirmd_evm::{ReceiptEncoding, Traces};
 
 use super::{
     Config, ConfigError, NetworkConfig, Problem, Provider, TokenConfig, Verify, list_of, nearest,
@@ -39,6 +39,8 @@ pub struct Followed {
     pub threshold_source: ThresholdSource,
     /// How answers are proven.
     pub verify: Verify,
+    /// Whether call traces are used.
+    pub traces: Traces,
     /// How many providers must name a block's hash.
     pub quorum: usize,
     /// The time between two looks at the head.
@@ -186,6 +188,11 @@ impl Merger {
             threshold,
             threshold_source,
             verify: self.verify(wanted, network),
+            traces: match wanted.traces.or(network.traces) {
+                Some(true) => Traces::Always,
+                Some(false) => Traces::Never,
+                None => Traces::WhereOffered,
+            },
             quorum: wanted.quorum,
             poll_interval: wanted.poll_interval.unwrap_or_else(|| usual_poll(network.block_time)),
             providers,

@@ -52,6 +52,7 @@ pub(super) fn network(root: &Table<'_>) -> Option<Network> {
         verify_from: root
             .or("verify_from", Height(0), |v| v.integer(0..=i64::MAX.unsigned_abs()).map(Height)),
         zero_bloom: root.or("zero_bloom", false, Value::boolean),
+        traces: root.optional("traces", Value::boolean),
         explorer: root.optional("explorer", |value| value.table(explorer)),
         fee_proxies: root.or("fee_proxies", FeeProxies::default(), |v| {
             v.table(|t| fee_proxies(t, known_family))

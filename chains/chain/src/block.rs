@@ -134,6 +134,7 @@ pub struct Header {
 #[serde(rename_all = "snake_case")]
 pub enum Proof {
     /// Rebuilt from the block's own commitment (receipts root, merkle root): nothing can be hidden.
+    /// (EVM: but for coin that contracts send, which nothing commits to.)
     Commitment,
     /// Queried by block hash and held against the header's bloom: what the provider said, checked
     /// for emptiness only.

@@ -120,6 +120,12 @@ pub trait Chain: Send + Sync + 'static {
     /// What decoders look up for an address that [`Self::parse_address`] made.
     fn watch_key(&self, address: &Address) -> WatchKey;
 
+    /// Whether native coin is seen however it is sent. Where it is not, what contracts send is
+    /// missed, and who waits for native coin has to be told.
+    fn sees_internal_transfers(&self) -> bool {
+        false
+    }
+
     /// Reads a reference that a payer is told into the text by which
     /// [`Transfer::references`](crate::Transfer::references) shows it; none where it is no
     /// reference of this network, or the network has none.

@@ -11,6 +11,7 @@ use crate::credits::{self, Credit};
 use crate::header::{self, ProvenHeader};
 use crate::logs::{self, Log};
 use crate::receipts::{self, Receipt};
+use crate::traces::BlockTraces;
 use crate::transactions::{self, Transaction, Transactions};
 use crate::{Refusal, calls};
 
@@ -22,6 +23,10 @@ pub(crate) struct Body<'a> {
     hashes: Vec<B256>,
     /// Its transactions, where they were asked for whole; [`Evm::whole`] takes and proves them.
     whole: Option<Vec<Transaction<'a>>>,
+    /// What its call traces show, where they are used; [`Evm::trace`] asks for them.
+    pub(crate) traces: BlockTraces,
+    /// Where the traces were left out since nobody waited for anything: the watches' version then.
+    pub(crate) nobody_as_of: Option<WatchVersion>,
 }
 
 /// What a provider's answer says at first sight.
@@ -38,11 +43,15 @@ impl<'a> Body<'a> {
     pub(crate) fn read(answer: &'a Answer, whole: bool) -> Result<Self, Refusal> {
         if !whole {
             let (header, hashes) = header::read(answer.as_bytes())?;
-            return Ok(Self { header, hashes, whole: None });
+            return Ok(Self::new(header, hashes, None));
         }
         let (header, list) = header::read::<Transaction<'_>>(answer.as_bytes())?;
         let hashes = list.iter().map(|transaction| transaction.hash).collect();
-        Ok(Self { header, hashes, whole: Some(list) })
+        Ok(Self::new(header, hashes, Some(list)))
+    }
+
+    fn new(header: ProvenHeader, hashes: Vec<B256>, whole: Option<Vec<Transaction<'a>>>) -> Self {
+        Self { header, hashes, whole, traces: BlockTraces::default(), nobody_as_of: None }
     }
 
     /// Refuses a block that is not the one that was asked for.
@@ -57,8 +66,14 @@ impl<'a> Body<'a> {
         Err(Refusal::unproven(format!("answers with block {} for another", self.header.number)))
     }
 
-    fn block(&self, credits: Vec<Credit>, proof: Proof, watches: WatchVersion) -> Block {
-        let mut credits = credits;
+    /// The block with these credits, decoded for the watches of this version.
+    pub(crate) fn block(
+        &self,
+        mut credits: Vec<Credit>,
+        proof: Proof,
+        watches: WatchVersion,
+    ) -> Block {
+        let watches = self.nobody_as_of.map_or(watches, |version| version.min(watches));
         credits.sort_by(Credit::in_order);
         let transfers = credits.into_iter().map(Credit::into_transfer).collect();
         Block { header: self.header.to_chain(), transfers, proof, watches }
@@ -79,6 +94,7 @@ impl Evm {
         match self.encoding_at(body.header.number) {
             Some(encoding) if self.config.verify == Verify::Receipts => {
                 let whole = self.whole(provider, &mut body, Proof::Commitment).await?;
+                self.trace(provider, &mut body, whole.as_ref(), watches).await?;
                 self.by_receipts(provider, body, whole, Some(encoding), watches).await
             }
             _ => {
@@ -135,7 +151,7 @@ impl Evm {
         }
         let proven = encoding.is_some() && whole.as_ref().is_none_or(Transactions::are_proven);
         let proof = if proven { Proof::Commitment } else { Proof::Logs };
-        let (version, credits) = self.decode(&receipts, whole.as_ref(), watches)?;
+        let (version, credits) = self.decode(&receipts, whole.as_ref(), &body.traces, watches)?;
         if proven && !credits.is_empty() {
             match &whole {
                 Some(list) => check_hashes(list, &credits)?,
@@ -151,13 +167,27 @@ impl Evm {
         &self,
         receipts: &[Receipt<'_>],
         whole: Option<&Transactions<'_>>,
+        traces: &BlockTraces,
         watches: &WatchSet,
     ) -> Result<(WatchVersion, Vec<Credit>), Refusal> {
         let view = watches.view();
         let mut credits = credits::of_receipts(receipts, &self.sources, &view)?;
-        if let Some(whole) = whole {
-            let succeeded = receipts.iter().enumerate().filter(|(_, receipt)| receipt.succeeded());
-            credits.extend(native_credits(whole, succeeded.map(|(at, _)| at), &view)?);
+        let succeeded = receipts.iter().filter(|receipt| receipt.succeeded());
+        for receipt in succeeded {
+            let at = usize::try_from(receipt.index()).unwrap_or(usize::MAX);
+            if traces.failed.binary_search(&at).is_ok() {
+                return Err(Refusal::unproven(format!(
+                    "the trace of {} has it fail, its receipt succeed",
+                    receipt.transaction_hash
+                )));
+            }
+            let moved = traces.of(at).filter(|moved| credits::is_internal_hit(moved, &view));
+            let internal =
+                credits::of_internal(receipt.transaction_hash, moved, &credits, &self.sources);
+            credits.extend(internal);
+            if let Some(whole) = whole {
+                credits.extend(native_credit(whole, at, &view)?);
+            }
         }
         Ok((view.version(), credits))
     }
@@ -210,7 +240,8 @@ impl Evm {
         logs::check_order(&body.header, &body.hashes, logs)?;
         self.check_filter(&body.header, logs)?;
         let whole = self.whole(provider, &mut body, Proof::Logs).await?;
-        let (version, hits) = match self.look(&body.header, logs, whole.as_ref(), watches) {
+        self.trace(provider, &mut body, whole.as_ref(), watches).await?;
+        let (version, hits) = match self.look(&body, logs, whole.as_ref(), watches) {
             FirstLook::Nothing(version) => return Ok(body.block(vec![], Proof::Logs, version)),
             FirstLook::Hits(version, hits) => (version, hits),
             FirstLook::Doubtful => return self.settle_doubt(provider, body, whole, watches).await,
@@ -224,33 +255,30 @@ impl Evm {
             receipt.belongs_to(&body.header, *at as u64, hash)?;
             self.check_agreement(receipt, logs)?;
         }
-        let view = watches.view();
-        let mut credits = credits::of_receipts(&receipts, &self.sources, &view)?;
-        if let Some(whole) = &whole {
-            let places = receipts.iter().zip(&hits);
-            let succeeded = places.filter(|(receipt, _)| receipt.succeeded()).map(|(_, at)| *at);
-            credits.extend(native_credits(whole, succeeded, &view)?);
-        }
+        let (_, credits) = self.decode(&receipts, whole.as_ref(), &body.traces, watches)?;
         Ok(body.block(credits, Proof::Logs, version))
     }
 
     fn look(
         &self,
-        header: &ProvenHeader,
+        body: &Body<'_>,
         logs: &[Log<'_>],
         whole: Option<&Transactions<'_>>,
         watches: &WatchSet,
     ) -> FirstLook {
         let view = watches.view();
         let bloom_counts = !self.config.zero_bloom && logs.is_empty();
-        if bloom_counts && self.blooms.may_hold_hit(&header.bloom, &view) {
+        if bloom_counts && self.blooms.may_hold_hit(&body.header.bloom, &view) {
             return FirstLook::Doubtful;
         }
         let of_logs = logs.iter().filter(|log| self.sources.is_hit(log, &view));
         let of_logs = of_logs.filter_map(|log| usize::try_from(log.transaction_index()).ok());
         let whole = whole.map(Transactions::as_slice).unwrap_or_default().iter().enumerate();
         let of_values = whole.filter(|(_, tx)| credits::may_credit(tx, &view)).map(|(at, _)| at);
-        let mut hits: Vec<usize> = of_logs.chain(of_values).collect();
+        let of_calls = body.traces.transfers.iter();
+        let of_calls = of_calls.filter(|moved| credits::is_internal_hit(moved, &view));
+        let of_calls = of_calls.map(|moved| moved.at);
+        let mut hits: Vec<usize> = of_logs.chain(of_values).chain(of_calls).collect();
         hits.sort_unstable();
         hits.dedup();
         match hits.is_empty() {
@@ -320,17 +348,14 @@ fn check_hashes(list: &Transactions<'_>, credits: &[Credit]) -> Result<(), Refus
     Ok(())
 }
 
-/// The native credits of the transactions at these places, all of which succeeded.
-fn native_credits(
+/// The native credit of the transaction at this place, which succeeded.
+fn native_credit(
     whole: &Transactions<'_>,
-    succeeded: impl Iterator<Item = usize>,
+    at: usize,
     view: &WatchView<'_>,
-) -> Result<Vec<Credit>, Refusal> {
-    let mut credits = Vec::new();
-    for at in succeeded {
-        if whole.as_slice().get(at).is_some_and(|tx| credits::may_credit(tx, view)) {
-            credits.extend(credits::of_value(at as u64, whole.get(at)?)?);
-        }
+) -> Result<Option<Credit>, Refusal> {
+    if !whole.as_slice().get(at).is_some_and(|tx| credits::may_credit(tx, view)) {
+        return Ok(None);
     }
-    Ok(credits)
+    credits::of_value(at as u64, whole.get(at)?)
 }

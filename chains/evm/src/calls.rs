@@ -8,8 +8,10 @@ use serde::Serialize;
 use crate::Refusal;
 use crate::config::Tag;
 use crate::credits::Sources;
+use crate::header::ProvenHeader;
 use crate::logs::TRANSFER;
 use crate::references::NATIVE_PAYMENT;
+use crate::traces::TraceMethod;
 
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
@@ -175,6 +177,25 @@ pub(crate) async fn raw_transactions(
         answer => shown(answer.map_err(CallError::indivisible), "transactions", block),
     });
     answers.collect()
+}
+
+/// The call traces of a block.
+pub(crate) async fn traces(
+    provider: &Provider,
+    method: TraceMethod,
+    header: &ProvenHeader,
+) -> Result<Answer, CallError> {
+    #[derive(Serialize)]
+    struct Options {
+        tracer: &'static str,
+    }
+    match method {
+        TraceMethod::TraceBlock => provider.call("trace_block", (U64::from(header.number),)).await,
+        TraceMethod::DebugTraceBlock => {
+            let options = Options { tracer: "callTracer" };
+            provider.call("debug_traceBlockByHash", (header.hash, options)).await
+        }
+    }
 }
 
 /// Null, or "not there", for what the provider has just shown: it lags behind itself, as a

@@ -15,8 +15,9 @@ use serde::Deserialize;
 use crate::block::Body;
 use crate::bloom::SourceBlooms;
 use crate::calls::LogFilter;
-use crate::config::{EvmConfig, Finality, Verify};
+use crate::config::{EvmConfig, Finality, Traces, Verify};
 use crate::credits::Sources;
+use crate::internal::Tracers;
 use crate::range::Window;
 use crate::{address, calls, header, references};
 
@@ -32,6 +33,7 @@ pub struct Evm {
     pub(crate) sources: Sources,
     pub(crate) filter: LogFilter,
     pub(crate) blooms: SourceBlooms,
+    pub(crate) tracers: Tracers,
     window: Window,
     /// How many providers have to name a block's hash before it is taken.
     quorum: usize,
@@ -66,6 +68,7 @@ impl Evm {
             filter: LogFilter::new(&sources),
             blooms: SourceBlooms::new(&sources),
             sources,
+            tracers: Tracers::default(),
             config,
             pool,
             window: Window::default(),
@@ -262,6 +265,15 @@ impl Chain for Evm {
     /// is ever credited.
     fn watch_key(&self, address: &Address) -> WatchKey {
         address::watch_key(&address::raw(address).unwrap_or_default())
+    }
+
+    fn sees_internal_transfers(&self) -> bool {
+        self.config.native
+            && match self.config.traces {
+                Traces::Never => false,
+                Traces::WhereOffered => self.tracers.any(),
+                Traces::Always => true,
+            }
     }
 
     fn parse_reference(&self, text: &str) -> Option<String> {

@@ -26,6 +26,21 @@ pub struct EvmConfig {
     pub native: bool,
     /// Whose events name a payment's reference.
     pub fee_proxies: FeeProxies,
+    /// Whether native coin that contracts send is looked for, where native coin is.
+    pub traces: Traces,
+}
+
+/// Whether call traces are used. They cost a call a block, and show native coin that contracts
+/// send; nothing else does, and nothing proves them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Traces {
+    /// No.
+    Never,
+    /// From the first provider on that shows them. Then a block without them is not taken.
+    #[default]
+    WhereOffered,
+    /// A block without them is not taken.
+    Always,
 }
 
 /// Request Network's fee proxy contracts on a network.

@@ -11,6 +11,7 @@ use crate::address::{canonical, watch_key};
 use crate::logs::{Log, TRANSFER};
 use crate::receipts::Receipt;
 use crate::references::{self, NATIVE_PAYMENT};
+use crate::traces::InternalTransfer;
 use crate::transactions::Transaction;
 
 /// The contracts whose logs say that something was paid.
@@ -65,12 +66,14 @@ pub(crate) struct Credit {
     reference: Option<B256>,
 }
 
-/// A credit's place in its transaction, in order: a transaction's value moves before its logs are
-/// written.
+/// A credit's place in its transaction, in order: a transaction's value moves before what it calls
+/// does, and those before its logs, whatever the true order is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
     /// It is the transaction's own value.
     Value,
+    /// The call at this trace address moves it.
+    Call(Vec<u32>),
     /// The n-th log tells it.
     Log(u32),
 }
@@ -87,6 +90,7 @@ impl Credit {
                 transaction: TransactionId::new(self.transaction.to_string()),
                 index: match self.place {
                     Place::Value => TransferIndex::Value,
+                    Place::Call(path) => TransferIndex::Trace(path),
                     Place::Log(n) => TransferIndex::Log(n),
                 },
             },
@@ -175,12 +179,13 @@ fn label(credits: &mut [Credit], logs: &[Log<'_>], sources: &Sources) -> Result<
 
 /// Whether a transaction, if it succeeds, moves native coin to a watched address.
 pub(crate) fn may_credit(transaction: &Transaction<'_>, watches: &WatchView<'_>) -> bool {
-    !transaction.value.is_zero() && transaction.to.is_some_and(|to| is_watched(&to, watches))
+    !transaction.value.is_zero()
+        && transaction.receiver().is_some_and(|to| is_watched(&to, watches))
 }
 
 /// The native credit of a transaction that succeeded; none where it pays its own sender.
 pub(crate) fn of_value(at: u64, transaction: &Transaction<'_>) -> Result<Option<Credit>, Refusal> {
-    let Some(to) = transaction.to else { return Ok(None) };
+    let Some(to) = transaction.receiver() else { return Ok(None) };
     let from = transaction.sender()?;
     Ok((from != to && !transaction.value.is_zero()).then_some(Credit {
         at,
@@ -192,4 +197,44 @@ pub(crate) fn of_value(at: u64, transaction: &Transaction<'_>) -> Result<Option<
         amount: transaction.value,
         reference: None,
     }))
+}
+
+/// Whether coin that moved within a transaction went to a watched address.
+pub(crate) fn is_internal_hit(moved: &InternalTransfer, watches: &WatchView<'_>) -> bool {
+    is_watched(&moved.to, watches)
+}
+
+/// The credits of coin that moved within a transaction that succeeded. `told` has those that its
+/// logs tell: what the native coin's proxy sent stands there already, once for each event (I2).
+pub(crate) fn of_internal<'t>(
+    transaction: B256,
+    moved: impl IntoIterator<Item = &'t InternalTransfer>,
+    told: &[Credit],
+    sources: &Sources,
+) -> Vec<Credit> {
+    let mut credits = Vec::new();
+    let mut told: Vec<&Credit> = told
+        .iter()
+        .filter(|credit| credit.transaction == transaction && credit.token.is_none())
+        .filter(|credit| matches!(credit.place, Place::Log(_)))
+        .collect();
+    for moved in moved {
+        let same = |credit: &&Credit| (credit.to, credit.amount) == (moved.to, moved.amount);
+        let known = told.iter().position(same).filter(|_| sources.native_proxy == Some(moved.from));
+        if let Some(known) = known {
+            told.remove(known);
+            continue;
+        }
+        credits.push(Credit {
+            at: moved.at as u64,
+            transaction,
+            place: Place::Call(moved.path.clone()),
+            token: None,
+            from: Some(moved.from),
+            to: moved.to,
+            amount: moved.amount,
+            reference: None,
+        });
+    }
+    credits
 }

@@ -9,15 +9,17 @@
 //! | `transactions` | transactions, proven by the header's transactions root |
 //! | `logs` | event logs, and which of them move a token |
 //! | `references` | payments with a reference, by Request Network's fee proxies |
+//! | `traces` | coin that moved within transactions, by call traces |
 //! | `bloom` | what a header's bloom rules out |
 //! | `credits` | from all of these to the contract's transfers |
 //! | `calls` | one provider's answers, its chain id held against ours |
+//! | `internal` | which provider shows call traces |
 //! | `block` | one block, by receipts or by logs |
 //! | `range` | many irreversible blocks |
 //! | `chain` | [`Evm`]: the contract |
 //! | `probe` | a live look at every provider |
 //!
-//! The first eight are pure functions over borrowed JSON. A provider is believed only as far as
+//! The first nine are pure functions over borrowed JSON. A provider is believed only as far as
 //! its answer hashes to what the header commits to, and the header to the hash by which the
 //! follower links it.
 
@@ -29,6 +31,7 @@ mod chain;
 mod config;
 mod credits;
 pub mod header;
+mod internal;
 pub mod logs;
 mod probe;
 mod range;
@@ -36,10 +39,11 @@ pub mod receipts;
 pub mod references;
 mod refusal;
 mod rlp;
+pub mod traces;
 pub mod transactions;
 
 pub use address::parse_address;
 pub use chain::Evm;
-pub use config::{EvmConfig, FeeProxies, Finality, ReceiptEncoding, Tag, Verify};
+pub use config::{EvmConfig, FeeProxies, Finality, ReceiptEncoding, Tag, Traces, Verify};
 pub use references::reference_topic;
 pub use refusal::Refusal;

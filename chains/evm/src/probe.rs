@@ -65,6 +65,10 @@ impl Evm {
             )
             .await,
         ]);
+        let shows = |method: &str| report.methods.get(method) == Some(&true);
+        if shows("trace_block") || shows("debug_traceBlockByHash") {
+            self.tracers.look_again(provider);
+        }
         report.problem = self.verify_problem(provider, report, head.hash).await;
         Ok(())
     }

@@ -89,6 +89,7 @@ impl Evm {
         watches: &WatchSet,
     ) -> Result<Block, Failure> {
         let whole = self.whole(provider, &mut body, Proof::Commitment).await?;
+        self.trace(provider, &mut body, whole.as_ref(), watches).await?;
         if let Some(empty) = self.ruled_out(&body, whole.as_ref(), watches) {
             return Ok(empty);
         }
@@ -105,15 +106,11 @@ impl Evm {
     ) -> Option<Block> {
         let view = watches.view();
         let coin = whole.map(Transactions::as_slice).unwrap_or_default();
-        let no_coin = !coin.iter().any(|transaction| credits::may_credit(transaction, &view));
+        let no_coin = !coin.iter().any(|transaction| credits::may_credit(transaction, &view))
+            && !body.traces.transfers.iter().any(|moved| credits::is_internal_hit(moved, &view));
         let no_tokens =
             !self.config.zero_bloom && !self.blooms.may_hold_hit(&body.header.bloom, &view);
-        (no_coin && no_tokens).then(|| Block {
-            header: body.header.to_chain(),
-            transfers: Vec::new(),
-            proof: Proof::Commitment,
-            watches: view.version(),
-        })
+        (no_coin && no_tokens).then(|| body.block(vec![], Proof::Commitment, view.version()))
     }
 
     async fn ranged_by_logs(

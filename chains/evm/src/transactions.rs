@@ -89,6 +89,12 @@ impl Transaction<'_> {
         matches!(self.kind(), 0..=4 | DEPOSIT)
     }
 
+    /// Whether nodes may show no call traces of it, or ones that say little: transactions that a
+    /// network itself makes, other than the OP stack's deposits.
+    pub(crate) fn may_be_untraced(&self) -> bool {
+        !matches!(self.kind(), 0..=4 | DEPOSIT)
+    }
+
     fn unknown(&self) -> Refusal {
         Refusal::unproven(format!(
             "transaction {} is of type {:#04x}, whose encoding is not known",
@@ -109,6 +115,15 @@ impl Transaction<'_> {
             (_, Some(parity)) => parity == U64::from(1),
             (_, None) => self.v == U256::from(1),
         }
+    }
+
+    /// Who receives its value: whom it calls, or the contract that it creates.
+    #[must_use]
+    pub fn receiver(&self) -> Option<Address> {
+        // The OP stack's deposits count their nonces elsewhere.
+        let creates = matches!(self.kind(), 0..=4);
+        let created = || creates.then(|| Some(self.sender().ok()?.create(self.nonce.to())));
+        self.to.or_else(|| created().flatten())
     }
 
     /// The sender, recovered from the signature over what the block commits to.

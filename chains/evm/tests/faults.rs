@@ -10,7 +10,7 @@ use confirmd_chain::{
     Asset, At, Block, BlockHash, Chain, ChainError, Height, Proof, ProviderStatus, TransferIndex,
     WatchSet, WatchVersion,
 };
-use confirmd_evm::{Evm, EvmConfig, Finality, ReceiptEncoding, Tag, Verify, parse_address};
+use confirmd_evm::{Evm, EvmConfig, Finality, ReceiptEncoding, Tag, Traces, Verify, parse_address};
 use serde_json::{Value, json};
 use support::scripted::{Scripted, number};
 
@@ -344,7 +344,7 @@ async fn one_block_that_is_too_large_stalls_and_is_not_skipped_f11() {
 async fn blocks_without_a_trace_of_us_cost_no_receipts() {
     for native in [false, true] {
         let node = Scripted::honest(&recorded()).await;
-        let config = config(Verify::Receipts, native);
+        let config = EvmConfig { traces: Traces::Never, ..config(Verify::Receipts, native) };
         let evm = Evm::new(config, support::pool(&[node.url()])).unwrap();
         let blocks = evm.blocks(Height(4), Height(5), &watches(&evm)).await.unwrap();
         assert_eq!(blocks.len(), 2);

@@ -9,7 +9,7 @@ use confirmd_chain::{
     Asset, At, Block, Chain, ChainError, Height, Proof, Transfer, TransferIndex, WatchSet,
     WatchVersion,
 };
-use confirmd_evm::{Evm, Verify};
+use confirmd_evm::{Evm, Traces, Verify};
 use serde_json::json;
 use support::Node;
 use xtask::anvil::{Anvil, AnvilOptions, Transaction};
@@ -76,7 +76,11 @@ async fn what_arrives_is_credited_and_each_transfer_by_its_place_i11_f24() {
 #[tokio::test]
 async fn coin_is_credited_by_value_alone_and_not_to_its_sender_f24() {
     for verify in [Verify::Receipts, Verify::Logs] {
-        let node = Node::start(|config| config.verify = verify).await;
+        let node = Node::start(|config| {
+            config.verify = verify;
+            config.traces = Traces::Never;
+        })
+        .await;
         let payer = node.anvil.accounts()[1];
         let watches = watching(&node.evm, &[SHOP, payer]);
         let (anvil, evm) = (&node.anvil, &node.evm);
@@ -98,12 +102,31 @@ async fn coin_is_credited_by_value_alone_and_not_to_its_sender_f24() {
             ("nothing", anvil.pay(payer, SHOP, U256::ZERO).await.unwrap()),
             ("to oneself", anvil.pay(payer, payer, U256::from(7)).await.unwrap()),
             ("a contract's creation", anvil.send(&creation).await.unwrap()),
-            ("through a contract", pay_through_contract(anvil, SHOP, U256::from(9)).await.unwrap()),
+            (
+                "through a contract, without traces",
+                pay_through_contract(anvil, SHOP, U256::from(9)).await.unwrap(),
+            ),
             ("no tokens", node.transfer(SHOP, U256::ZERO).await),
         ] {
             let block = block_of(anvil, evm, transaction, &watches).await;
             assert_eq!(block.transfers, [], "{verify:?}: {what}");
         }
+    }
+}
+
+#[tokio::test]
+async fn coin_that_a_contract_is_created_with_is_the_contracts_f24() {
+    for verify in [Verify::Receipts, Verify::Logs] {
+        let node = Node::start(|config| config.verify = verify).await;
+        let payer = node.anvil.accounts()[1];
+        let watches = watching(&node.evm, &[payer.create(0)]);
+        let data = Bytes::from_static(&[0]);
+        let creation = Transaction { from: payer, to: None, value: U256::from(3), data };
+        let created = node.anvil.send(&creation).await.unwrap();
+        let block = block_of(&node.anvil, &node.evm, created, &watches).await;
+        let [transfer] = &block.transfers[..] else { panic!("{verify:?}: {block:?}") };
+        assert_eq!(transfer.id.index, TransferIndex::Value);
+        assert_eq!(transfer.to, support::text(payer.create(0)));
     }
 }
 

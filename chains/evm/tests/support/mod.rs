@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use confirmd_chain::conformance::Subject;
 use confirmd_chain::{Address, Amount, Asset, Chain, Height, TransactionId};
 use confirmd_evm::{
-    Evm, EvmConfig, FeeProxies, Finality, ReceiptEncoding, Tag, Verify, parse_address,
+    Evm, EvmConfig, FeeProxies, Finality, ReceiptEncoding, Tag, Traces, Verify, parse_address,
 };
 use confirmd_rpc::{Limits, Pool, ProviderConfig};
 use serde_json::json;
@@ -33,6 +33,7 @@ pub(crate) fn config(tokens: Vec<Address>) -> EvmConfig {
         zero_bloom: false,
         native: true,
         fee_proxies: FeeProxies::default(),
+        traces: Traces::default(),
     }
 }
 

@@ -1,0 +1,183 @@
+//! Which provider shows call traces, and asking it.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use confirmd_chain::WatchSet;
+use confirmd_rpc::{CallError, Failure, Provider};
+
+use crate::block::Body;
+use crate::chain::Evm;
+use crate::config::Traces;
+use crate::traces::{self, BlockTraces, TraceMethod};
+use crate::transactions::{Transaction, Transactions};
+use crate::{Refusal, calls};
+
+/// A provider that had no traces is asked for them again after so long.
+const ASK_AGAIN_AFTER: Duration = Duration::from_mins(10);
+
+/// What is known of each provider, by name.
+#[derive(Debug, Default)]
+pub(crate) struct Tracers(Mutex<BTreeMap<String, Ability>>);
+
+#[derive(Clone, Copy, Debug)]
+enum Ability {
+    /// It answered with traces.
+    Has(TraceMethod),
+    /// It had none then.
+    Lacks(Instant),
+}
+
+impl Tracers {
+    /// Whether any provider showed traces.
+    pub(crate) fn any(&self) -> bool {
+        self.with(|known| known.values().any(|ability| matches!(ability, Ability::Has(_))))
+    }
+
+    /// A provider that had none seems to have some now: it is asked afresh.
+    pub(crate) fn look_again(&self, provider: &Provider) {
+        self.with(|known| {
+            if matches!(known.get(provider.name()), Some(Ability::Lacks(_))) {
+                known.remove(provider.name());
+            }
+        });
+    }
+
+    /// The provider is asked afresh.
+    fn forget(&self, provider: &Provider) {
+        self.with(|known| known.remove(provider.name()));
+    }
+
+    fn note(&self, provider: &Provider, ability: Ability) {
+        self.with(|known| known.insert(provider.name().to_owned(), ability));
+    }
+
+    fn of(&self, provider: &Provider) -> Option<Ability> {
+        let known = self.with(|known| known.get(provider.name()).copied());
+        known.filter(|ability| match ability {
+            Ability::Has(_) => true,
+            Ability::Lacks(since) => since.elapsed() < ASK_AGAIN_AFTER,
+        })
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut BTreeMap<String, Ability>) -> T) -> T {
+        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Evm {
+    /// Gives the block its traces, where coin through contracts is looked for: this provider's, or
+    /// those of another that has them. Where nobody waits for anything it saves the call, and the
+    /// block says that it was decoded for nobody.
+    pub(crate) async fn trace(
+        &self,
+        provider: &Provider,
+        body: &mut Body<'_>,
+        whole: Option<&Transactions<'_>>,
+        watches: &WatchSet,
+    ) -> Result<(), Failure> {
+        let list = whole.map(Transactions::as_slice).unwrap_or_default();
+        if self.config.traces == Traces::Never || list.is_empty() {
+            return Ok(());
+        }
+        let nobody_as_of = {
+            let view = watches.view();
+            view.is_empty().then(|| view.version())
+        };
+        if nobody_as_of.is_some() {
+            body.nobody_as_of = nobody_as_of;
+            return Ok(());
+        }
+        if let Some(traces) = self.traces_of(provider, body, list).await? {
+            body.traces = traces;
+            return Ok(());
+        }
+        let mut failures = Vec::new();
+        for other in self.pool.order() {
+            if other.name() == provider.name() {
+                continue;
+            }
+            match self.traces_of(&other, body, list).await {
+                Ok(Some(traces)) => {
+                    body.traces = traces;
+                    return Ok(());
+                }
+                Ok(None) => {}
+                Err(failure) => failures.push(format!("{}: {failure}", other.name())),
+            }
+        }
+        let number = body.header.number;
+        match (failures.is_empty(), self.config.traces) {
+            // The block is fine; that others fail is no fault of the one who showed it.
+            (false, _) => {
+                let failures = failures.join("; ");
+                Err(Failure::Unsupported(format!("no traces of block {number}; {failures}")))
+            }
+            (true, Traces::Always) => Err(Failure::Unsupported(format!(
+                "no traces of block {number}; traces = true needs a provider with trace_block or \
+                 debug_traceBlockByHash"
+            ))),
+            (true, _) => Ok(()),
+        }
+    }
+
+    /// A provider's traces of a block; none where it has none of any block.
+    async fn traces_of(
+        &self,
+        provider: &Provider,
+        body: &Body<'_>,
+        list: &[Transaction<'_>],
+    ) -> Result<Option<BlockTraces>, Failure> {
+        let methods = match self.tracers.of(provider) {
+            Some(Ability::Has(method)) => return self.ask(provider, method, body, list).await,
+            Some(Ability::Lacks(_)) => return Ok(None),
+            None => [TraceMethod::TraceBlock, TraceMethod::DebugTraceBlock],
+        };
+        calls::check_chain(provider, self.config.chain_id).await?;
+        for method in methods {
+            let answer = match calls::traces(provider, method, &body.header).await {
+                Ok(answer) if !answer.is_null() => answer,
+                Err(error @ (CallError::Unreachable(_) | CallError::RateLimited { .. })) => {
+                    return Err(error.into());
+                }
+                // Who has never shown traces does not have them, in whatever words.
+                Ok(_) | Err(_) => continue,
+            };
+            match traces::read(method, answer.as_bytes(), &body.header, list) {
+                Ok(traces) => {
+                    self.tracers.note(provider, Ability::Has(method));
+                    return Ok(Some(traces));
+                }
+                Err(Refusal::Malformed(_)) => {}
+                Err(refusal) => return Err(refusal.into()),
+            }
+        }
+        self.tracers.note(provider, Ability::Lacks(Instant::now()));
+        let (network, provider) = (&self.config.network, provider.name());
+        tracing::info!(%network, %provider, "shows no call traces");
+        Ok(None)
+    }
+
+    /// Asks a provider that showed traces before, and so is to show those of every block.
+    async fn ask(
+        &self,
+        provider: &Provider,
+        method: TraceMethod,
+        body: &Body<'_>,
+        list: &[Transaction<'_>],
+    ) -> Result<Option<BlockTraces>, Failure> {
+        let number = body.header.number;
+        let answer = match calls::traces(provider, method, &body.header).await {
+            Ok(answer) if answer.is_null() => {
+                return Err(Failure::stale(format!("null instead of the traces of {number}")));
+            }
+            Err(CallError::Unsupported(words)) => {
+                self.tracers.forget(provider);
+                return Err(Failure::Unsupported(format!("traces of block {number}: {words}")));
+            }
+            answer => answer.map_err(CallError::indivisible)?,
+        };
+        Ok(Some(traces::read(method, answer.as_bytes(), &body.header, list)?))
+    }
+}
