@@ -81,6 +81,16 @@ async fn scrape(State(context): State<Context>) -> Response {
             metrics::gauge!("confirmd_intents_open", "status" => status).set(count);
         }
     }
+    if let Ok(networks) = networks(&context).await {
+        for network in networks {
+            for state in FollowerState::ALL {
+                let is_it = f64::from(u8::from(network.state == state));
+                let labels =
+                    [("network", network.network.clone()), ("state", state.as_str().into())];
+                metrics::gauge!("confirmd_network_state", &labels).set(is_it);
+            }
+        }
+    }
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], context.metrics.render()).into_response()
 }

@@ -217,6 +217,7 @@ impl Transaction {
         .bind(event.body())
         .execute(&mut *self.inner)
         .await?;
+        self.tally.events.push(event.kind);
         for delivery in deliveries {
             sqlx::query(
                 "INSERT INTO deliveries (id, event, type, account, subject, intent, sequence,

@@ -13,13 +13,14 @@ mod orphans;
 mod outbox;
 mod outcome;
 mod status;
+mod tally;
 mod thresholds;
 mod transfers;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyRow};
 use sqlx::migrate::Migrator;
@@ -36,6 +37,7 @@ pub use orphans::{Orphan, OrphanFilter};
 pub use outbox::{AttemptOutcome, Claimed, Next};
 pub use outcome::Recording;
 pub use status::{FollowerState, FollowerStatus, ProviderState};
+use tally::Tally;
 pub use thresholds::{Required, ThresholdChange};
 pub use transfers::Found;
 
@@ -123,6 +125,7 @@ pub struct Store {
 pub struct Transaction {
     inner: sqlx::Transaction<'static, Any>,
     kind: Kind,
+    tally: Tally,
 }
 
 const MIGRATIONS: [(&str, &str, &str); 1] = [(
@@ -239,7 +242,7 @@ impl Store {
             Kind::Sqlite => self.write.begin_with("BEGIN IMMEDIATE").await?,
             Kind::Postgres => self.write.begin().await?,
         };
-        Ok(Transaction { inner, kind: self.kind })
+        Ok(Transaction { inner, kind: self.kind, tally: Tally::default() })
     }
 
     /// Waits for open work and closes the connections.
@@ -255,7 +258,11 @@ impl Transaction {
     /// # Errors
     /// When the database fails; then nothing of it was written.
     pub async fn commit(self) -> Result<()> {
-        Ok(self.inner.commit().await?)
+        let began = Instant::now();
+        self.inner.commit().await?;
+        metrics::histogram!("confirmd_store_commit_duration_seconds").record(began.elapsed());
+        self.tally.publish();
+        Ok(())
     }
 
     /// Ends a `SELECT` whose rows this transaction will change.

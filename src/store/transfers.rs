@@ -204,6 +204,7 @@ impl Transaction {
         .bind(OrphanView::id(network, tx, &index))
         .execute(&mut *self.inner)
         .await?;
+        self.tally.transfers.push((network.clone(), "placed", 1));
         Ok(())
     }
 
@@ -226,6 +227,7 @@ impl Transaction {
         .bind(signed(height.0))
         .fetch_all(&mut *self.inner)
         .await?;
+        self.tally.transfers.push((network.clone(), "displaced", rows.len() as u64));
         Ok(rows.into_iter().map(|(intent,)| intent).collect())
     }
 

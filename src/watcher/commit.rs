@@ -8,9 +8,7 @@ use confirmd_chain::{Asset, Block, Height, Timestamp, WatchVersion};
 
 use super::KEPT_BLOCKS;
 use crate::clock::Clock;
-use crate::settlement::{
-    Change, Event, Intent, NetworkId, Outcome, Retraction, apply, step_heights,
-};
+use crate::settlement::{Change, Event, Intent, NetworkId, Retraction, apply, step_heights};
 use crate::store::{
     Actor, Backfill, Cursor, Fence, Found, Recording, Result, Store, StoreError, Transaction,
 };
@@ -213,7 +211,6 @@ impl Committer {
                     now,
                 },
             );
-            count(&self.network, &outcome);
             reported |= !outcome.events.is_empty();
             tx.record_outcome(&outcome, &recording).await?;
         }
@@ -246,17 +243,5 @@ impl Committer {
             }
         }
         Ok(())
-    }
-}
-
-fn count(network: &NetworkId, outcome: &Outcome) {
-    for event in &outcome.events {
-        metrics::counter!("confirmd_events_total", "type" => event.kind.as_str()).increment(1);
-        metrics::counter!(
-            "confirmd_transfers_total",
-            "network" => network.to_string(),
-            "outcome" => event.kind.as_str()
-        )
-        .increment(1);
     }
 }

@@ -41,3 +41,39 @@ async fn a_second_daemon_on_the_same_file_is_refused_with_a_clear_message() {
     let words = refused.to_string();
     assert!(words.contains("confirmd.db is in use by another confirmd; stop that one"), "{words}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_metric_that_is_promised_is_there_and_counts_what_happened() {
+    let rig = Rig::start(Options::default()).await;
+    let to = rig.fresh_address();
+    rig.expect("counted", "USDC", "5", to).await;
+    rig.pay(to, 5).await;
+    rig.receiver.wait_for_event("counted", "payment.detected").await;
+    rig.anvil().reorg(1).await.expect("reorganises");
+    rig.mine(1).await;
+    rig.receiver.wait_for_event("counted", "payment.reverted").await;
+    let promised = [
+        "confirmd_build_info{version=\"0.1.0\"} 1",
+        "confirmd_network_head_height{network=\"anvil\"}",
+        "confirmd_network_scanned_height{network=\"anvil\"}",
+        "confirmd_network_scanned_timestamp_seconds{network=\"anvil\"}",
+        "confirmd_network_state{network=\"anvil\",state=\"following\"} 1",
+        "confirmd_network_state{network=\"anvil\",state=\"stalled\"} 0",
+        "confirmd_reorg_depth_blocks_count{network=\"anvil\"} 1",
+        "confirmd_transfers_total{network=\"anvil\",outcome=\"placed\"} 1",
+        "confirmd_transfers_total{network=\"anvil\",outcome=\"displaced\"} 1",
+        "confirmd_provider_requests_total{network=\"anvil\",provider=\"node\",outcome=\"ok\"}",
+        "confirmd_provider_request_duration_seconds_bucket{network=\"anvil\",provider=\"node\"",
+        "confirmd_intents_open{status=\"pending\"} 1",
+        "confirmd_events_total{type=\"payment.detected\"} 1",
+        "confirmd_events_total{type=\"payment.reverted\"} 1",
+        "confirmd_deliveries{endpoint=\"backend\"",
+        "confirmd_delivery_oldest_waiting_seconds{endpoint=\"backend\"}",
+        "confirmd_delivery_attempts_total{endpoint=\"backend\"",
+        "confirmd_store_commit_duration_seconds_count",
+    ];
+    for metric in promised {
+        rig.until(metric, async |rig| rig.text("/metrics").await.contains(metric).then_some(()))
+            .await;
+    }
+}

@@ -242,6 +242,12 @@ impl Rig {
         self.call(reqwest::Method::POST, path, Some(body)).await
     }
 
+    /// `GET`, as anybody: the body as text.
+    pub(crate) async fn text(&self, path: &str) -> String {
+        let answer = self.http.get(format!("{}{path}", self.url())).send().await;
+        answer.expect("the daemon answers").text().await.expect("text")
+    }
+
     async fn call(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> (u16, Value) {
         let url = format!("{}{path}", self.url());
         let mut request = self.http.request(method, url).bearer_auth(KEY);
