@@ -136,7 +136,7 @@ const MIGRATIONS: [(&str, &str, &str); 1] = [(
 
 impl Store {
     /// Opens the store and brings its tables up to date. A SQLite file and its folder are made
-    /// where they are missing.
+    /// where they are missing, and deliveries that a killed process had under way are due again.
     ///
     /// # Errors
     /// When the URL is malformed, the file is in use by another process, or the database fails.
@@ -152,6 +152,10 @@ impl Store {
             Kind::Postgres => Self::open_postgres(url).await?,
         };
         store.migrate().await?;
+        if kind == Kind::Sqlite {
+            // The file's lock is ours: whoever had claimed a delivery is gone.
+            store.return_every_claim().await?;
+        }
         Ok(store)
     }
 

@@ -192,6 +192,20 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Gives back every claim. Only for who knows that nobody is left who holds one: the outcome
+    /// of an attempt that a killed process made is unknown, so it is made again (F13, F16).
+    pub(super) async fn return_every_claim(&self) -> Result<()> {
+        sqlx::query(
+            "UPDATE deliveries SET state = 'waiting', claim = NULL, claim_until = NULL
+             WHERE state = 'in_flight'",
+        )
+        .execute(&self.write)
+        .await?;
+        Ok(())
+    }
+}
+
 impl Transaction {
     /// The token stays, so that a late outcome still counts unless somebody else claims first.
     async fn return_claims(&mut self, endpoint: &str, now: Timestamp) -> Result<()> {
