@@ -14,6 +14,7 @@ COPY xtask xtask
 COPY migrations migrations
 COPY config config
 COPY src src
+COPY benches benches
 RUN cargo build --release --locked --package confirmd --bin confirmd
 
 FROM debian:bookworm-slim

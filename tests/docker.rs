@@ -52,6 +52,14 @@ fn every_package_that_cargo_looks_for_is_copied_into_the_image() {
     }
 }
 
+/// A target that the manifest names must be there, also where only another one is built.
+#[test]
+fn every_benchmark_that_the_manifest_names_is_copied_into_the_image() {
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    assert!(!manifest["bench"].as_array().unwrap().is_empty());
+    assert!(copied().iter().any(|path| path == "benches"));
+}
+
 #[test]
 fn every_file_that_compose_mounts_is_in_the_checkout() {
     let compose = read("compose.yaml");

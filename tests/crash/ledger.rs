@@ -194,14 +194,12 @@ fn found_late(events: &[&Value]) -> bool {
     let mut told = BTreeSet::new();
     let mut highest = None;
     for event in events {
-        let new = transfers(event).filter(|transfer| {
-            transfer["block"].is_u64() && !told.contains(&transfer["transaction"].as_str())
-        });
-        if new.map(|transfer| transfer["block"].as_u64()).any(|block| block < highest) {
+        let new = transfers(event).filter(|t| !told.contains(&t["transaction"].as_str()));
+        if new.filter_map(|t| t["block"].as_u64()).any(|block| Some(block) < highest) {
             return true;
         }
-        told.extend(transfers(event).map(|transfer| transfer["transaction"].as_str()));
-        highest = transfers(event).map(|t| t["block"].as_u64()).max().max(Some(highest)).flatten();
+        told.extend(transfers(event).map(|t| t["transaction"].as_str()));
+        highest = highest.max(transfers(event).filter_map(|t| t["block"].as_u64()).max());
     }
     false
 }
@@ -232,9 +230,10 @@ fn comparable(event: &Value) -> String {
     format!("{event:#}")
 }
 
-/// An intent without the times of commands, and without what is no more.
+/// An intent without the times of commands, and without what is no more. When it was confirmed is
+/// what its event told, also where the block that made it deep enough was replaced by another.
 fn forget_the_lost(intent: &mut Value) {
-    forget(intent, &["created_at", "updated_at", "transfers_total"]);
+    forget(intent, &["created_at", "updated_at", "confirmed_at", "transfers_total"]);
     if let Some(transfers) = intent["transfers"].as_array_mut() {
         transfers.retain(|transfer| transfer["status"] != "reverted");
     }

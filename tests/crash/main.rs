@@ -54,8 +54,8 @@ impl Plan {
             u64::from(now.subsec_nanos())
         };
         Self {
-            kills: number("CONFIRMD_CRASH_KILLS").unwrap_or(12),
-            payments: number("CONFIRMD_CRASH_PAYMENTS").unwrap_or(120),
+            kills: number("CONFIRMD_CRASH_KILLS").unwrap_or(10),
+            payments: number("CONFIRMD_CRASH_PAYMENTS").unwrap_or(100),
             seed: number("CONFIRMD_CRASH_SEED").unwrap_or_else(of_now),
         }
     }
