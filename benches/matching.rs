@@ -25,15 +25,17 @@ fn main() {
 
 #[divan::bench]
 fn hit(bencher: Bencher<'_, '_>) {
-    look_up(bencher, (0..LOOKED_UP).map(|n| address(n * (WATCHES / LOOKED_UP))).collect());
+    let keys: Vec<_> = (0..LOOKED_UP).map(|n| address(n * (WATCHES / LOOKED_UP))).collect();
+    look_up(bencher, &keys);
 }
 
 #[divan::bench]
 fn miss(bencher: Bencher<'_, '_>) {
-    look_up(bencher, (WATCHES..WATCHES + LOOKED_UP).map(address).collect());
+    let keys: Vec<_> = (WATCHES..WATCHES + LOOKED_UP).map(address).collect();
+    look_up(bencher, &keys);
 }
 
-fn look_up(bencher: Bencher<'_, '_>, keys: Vec<WatchKey>) {
+fn look_up(bencher: Bencher<'_, '_>, keys: &[WatchKey]) {
     let view = SET.view();
     let mut keys = keys.iter().cycle();
     bencher.bench_local(|| view.contains(black_box(keys.next().expect("endless"))));

@@ -21,8 +21,9 @@ mod receiver;
 mod traffic;
 
 use std::env;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use confirmd::clock::Clock;
 use tokio::sync::mpsc;
 use xtask::anvil::{Anvil, AnvilOptions};
 use xtask::postgres::Database;
@@ -49,10 +50,7 @@ struct Plan {
 impl Plan {
     fn from_environment() -> Self {
         let number = |name: &str| env::var(name).ok().map(|text| text.parse().expect("a number"));
-        let of_now = || {
-            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
-            u64::from(now.subsec_nanos())
-        };
+        let of_now = || Clock::system().now().0.unsigned_abs() % 1_000_000;
         Self {
             kills: number("CONFIRMD_CRASH_KILLS").unwrap_or(10),
             payments: number("CONFIRMD_CRASH_PAYMENTS").unwrap_or(100),

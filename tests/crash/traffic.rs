@@ -1,11 +1,9 @@
 //! Payments in all their forms, and a chain that changes its mind.
 
-use std::time::{Duration, SystemTime};
-
 use alloy_primitives::{Address, B256, U256};
+use confirmd::clock::Clock;
+use confirmd::settlement::rfc3339;
 use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tokio::sync::mpsc;
 use xtask::anvil::Anvil;
 use xtask::erc20::Erc20;
@@ -53,8 +51,7 @@ impl Traffic {
         let token =
             Erc20::deploy(anvil, "USD Coin", "USDC", U256::MAX >> 1).await.expect("deploys");
         // Blocks come faster than their clock ticks, so the chain runs ahead of the wall.
-        let end = OffsetDateTime::from(SystemTime::now() + Duration::from_hours(24 * 7));
-        let expires_at = end.format(&Rfc3339).expect("a time");
+        let expires_at = rfc3339(Clock::system().now().plus_ms(7 * 86_400_000));
         Self { anvil, token, dice, expires_at, intents: Vec::new(), prepaid: Vec::new() }
     }
 
