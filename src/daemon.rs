@@ -191,6 +191,7 @@ impl Parts {
             clock: self.clock.clone(),
             deliveries: self.settings.config.retention.deliveries,
             events: self.settings.config.retention.events,
+            ledger: self.settings.config.retention.ledger,
         };
         self.tasks.spawn(housekeeper.run(self.stop.clone()));
     }

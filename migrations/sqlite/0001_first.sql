@@ -23,6 +23,23 @@ CREATE TABLE blocks (
     PRIMARY KEY (network, height)
 );
 
+-- The scan ledger: which blocks were committed, and how they were proven. What a reorg replaced
+-- stays: of several rows with a height the newest stands.
+CREATE TABLE scans (
+    position     INTEGER PRIMARY KEY AUTOINCREMENT,
+    network      TEXT   NOT NULL,
+    first_height BIGINT NOT NULL,
+    first_hash   TEXT   NOT NULL,
+    last_height  BIGINT NOT NULL,
+    last_hash    TEXT   NOT NULL,
+    proof        TEXT   NOT NULL,                 -- commitment, logs
+    matched      BIGINT NOT NULL,                 -- transfers that hit a watch
+    began_at     BIGINT NOT NULL,                 -- when the first of them was committed
+    committed_at BIGINT NOT NULL                  -- when the last of them was
+);
+CREATE INDEX scans_by_height ON scans (network, last_height);
+CREATE INDEX scans_by_time ON scans (committed_at);
+
 -- Thresholds that admins set at run time, over those of the configuration.
 CREATE TABLE thresholds (
     network   TEXT   NOT NULL PRIMARY KEY,
@@ -118,6 +135,7 @@ CREATE TABLE transfers (
     PRIMARY KEY (network, tx, idx)
 );
 CREATE INDEX transfers_by_intent ON transfers (intent);
+CREATE INDEX transfers_by_transaction ON transfers (tx);
 CREATE INDEX transfers_by_height ON transfers (network, height) WHERE height IS NOT NULL;
 CREATE INDEX transfers_by_wake ON transfers (network, wake_height) WHERE wake_height IS NOT NULL;
 CREATE UNIQUE INDEX transfers_by_orphan ON transfers (orphan_id);

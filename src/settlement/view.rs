@@ -282,6 +282,14 @@ fn transfer(
     }
 }
 
+impl TransferView {
+    /// A transfer as what its intent last made of it.
+    #[must_use]
+    pub fn of(intent: &Intent, credit: &Credit, cursors: &BTreeMap<NetworkId, Height>) -> Self {
+        transfer(intent, credit, credit.role, cursors)
+    }
+}
+
 impl OrphanView {
     /// The id that a transfer has as an orphan.
     #[must_use]

@@ -63,6 +63,21 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Whether the chain is still to be looked at again for an intent on a network.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn is_looked_for(&self, network: &NetworkId, intent: &str) -> Result<bool> {
+        let row = sqlx::query("SELECT 1 FROM backfills WHERE network = $1 AND intent = $2 LIMIT 1")
+            .bind(network.as_str())
+            .bind(intent)
+            .fetch_optional(&self.read)
+            .await?;
+        Ok(row.is_some())
+    }
+}
+
 impl Transaction {
     pub(super) async fn insert_backfill(
         &mut self,

@@ -10,7 +10,8 @@ use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use super::{
-    Result, StoreError, Transaction, column, json, number, optional_number, parsed, signed, to_json,
+    Result, Store, StoreError, Transaction, column, json, number, optional_number, parsed, signed,
+    to_json,
 };
 use crate::settlement::{Credit, NetworkId, OrphanReason, OrphanView, Place, Role};
 
@@ -86,6 +87,21 @@ pub struct Found<'a> {
     pub symbol: &'a str,
     /// The asset's digits behind the point.
     pub decimals: u8,
+}
+
+impl Store {
+    /// What is known of a transaction: its transfers, each with the `account/id` of the intent that
+    /// it was given to.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn transfers_in(&self, transaction: &str) -> Result<Vec<(String, Credit)>> {
+        let rows = sqlx::query("SELECT * FROM transfers WHERE tx = $1 ORDER BY network, idx")
+            .bind(transaction)
+            .fetch_all(&self.read)
+            .await?;
+        rows.iter().map(|row| Ok((column(row, "intent")?, credit(row)?))).collect()
+    }
 }
 
 impl Transaction {

@@ -87,6 +87,7 @@ impl Committer {
             Touch { intents, from, rolled_back_to: step.rolled_back_to, blocks: step.blocks };
         let reported = self.settle(&mut tx, touch).await?;
         self.seal(&mut tx, step.blocks).await?;
+        tx.record_scans(&self.network, step.blocks, self.clock.now()).await?;
         tx.prune_blocks_below(&self.network, last.header.height.minus(KEPT_BLOCKS)).await?;
         tx.commit().await?;
         if reported {

@@ -13,7 +13,7 @@ use crate::store::{Result, Store};
 /// How many rows one transaction prunes, so that no writer waits long.
 const BATCH: u32 = 1_000;
 
-/// Prunes the event log and the delivery log.
+/// Prunes the event log, the delivery log and the scan ledger.
 #[derive(Debug)]
 pub struct Housekeeper {
     /// The store.
@@ -24,6 +24,8 @@ pub struct Housekeeper {
     pub deliveries: Duration,
     /// How long events are kept.
     pub events: Duration,
+    /// How long the scan ledger is kept.
+    pub ledger: Duration,
 }
 
 impl Housekeeper {
@@ -53,8 +55,9 @@ impl Housekeeper {
             let mut tx = self.store.begin().await?;
             let deliveries = tx.prune_deliveries(before(self.deliveries), BATCH).await?;
             let events = tx.prune_events(before(self.events), BATCH).await?;
+            let scans = tx.prune_scans(before(self.ledger), BATCH).await?;
             tx.commit().await?;
-            if deliveries.max(events) < u64::from(BATCH) {
+            if deliveries.max(events).max(scans) < u64::from(BATCH) {
                 return Ok(());
             }
         }

@@ -19,6 +19,7 @@ async fn without_a_known_key_nothing_is_answered() {
         (Method::POST, "/v1/intents/a/cancel"),
         (Method::POST, "/v1/intents/a/retry"),
         (Method::GET, "/v1/intents/a/timeline"),
+        (Method::GET, "/v1/intents/a/explain"),
         (Method::GET, "/v1/networks"),
         (Method::POST, "/v1/networks/bsc/probe"),
         (Method::GET, "/v1/thresholds"),

@@ -6,6 +6,7 @@ mod access;
 mod bad_input;
 mod documents;
 mod intents;
+mod ledger;
 mod lists;
 mod support;
 mod thresholds;

@@ -5,6 +5,7 @@
 
 mod cli;
 mod databases;
+mod explain;
 mod lifecycle;
 mod payments;
 mod providers;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use serde::Serialize;
 
-use crate::{Address, Block, BlockHash, Header, Heads, Height, WatchKey, WatchSet};
+use crate::{Address, Block, BlockHash, Header, Heads, Height, TransactionId, WatchKey, WatchSet};
 
 /// Which block is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +45,15 @@ pub enum AddressError {
     /// A private key or seed. It is not repeated, here or anywhere (I12).
     #[error("this looks like a private key; confirmd never needs one, treat it as exposed")]
     PrivateKey,
+}
+
+/// Where a transaction stands, and whether it did what it was to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inclusion {
+    /// Its block.
+    pub header: Header,
+    /// Whether it succeeded; one that failed credits nothing (I11).
+    pub succeeded: bool,
 }
 
 /// One provider as the status shows it. Its URL is never shown (I12).
@@ -104,6 +113,10 @@ pub trait Chain: Send + Sync + 'static {
         to: Height,
         watches: &WatchSet,
     ) -> Result<Vec<Block>, ChainError>;
+
+    /// The block in which a transaction stands, as a provider says it; none where no provider knows
+    /// it in a block. Unproven: for people's questions, never for what is credited.
+    async fn transaction(&self, id: &TransactionId) -> Result<Option<Inclusion>, ChainError>;
 
     /// Whether a branch that ends in `new` is to be followed instead of one that ends in `old`.
     /// By height, unless the family knows better (Bitcoin: by work).

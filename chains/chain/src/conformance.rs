@@ -48,11 +48,30 @@ pub async fn run(subject: &dyn Subject) {
     parent_links_hold(subject).await;
     a_height_that_is_not_made_yet_is_not_found(subject).await;
     transfers_are_found_exactly(subject).await;
+    a_transaction_is_looked_up(subject).await;
     nothing_is_invented_for_nobody(subject).await;
     the_version_of_the_watches_is_carried(subject).await;
     many_blocks_equal_single_ones(subject).await;
     a_reorg_never_mixes_branches(subject).await;
     providers_are_shown(subject).await;
+}
+
+/// A paid transaction is found in its block; one that was never made, or is no id, nowhere.
+pub async fn a_transaction_is_looked_up(subject: &dyn Subject) {
+    let chain = subject.chain();
+    let assets = subject.assets();
+    let asset = assets.first().expect("the subject can pay something");
+    let id = subject.pay(asset, &subject.address(900), Amount::from(7)).await;
+    let found = chain.transaction(&id).await.expect("an answer").expect("it was mined");
+    assert!(found.succeeded, "a payment succeeded");
+    let again = chain.header(At::Hash(found.header.hash.clone())).await;
+    assert_eq!(again.as_ref(), Ok(&found.header), "it stands in a block of the chain");
+    let unknown = format!("{}0", &id.as_str()[..id.as_str().len() - 1]);
+    let other = if unknown == id.as_str() { unknown.replace('0', "1") } else { unknown };
+    for nothing in [other.as_str(), "", "no-id", &"f".repeat(10_000)] {
+        let found = chain.transaction(&TransactionId::new(nothing)).await;
+        assert_eq!(found, Ok(None), "{nothing:?} stands nowhere");
+    }
 }
 
 /// Canonical addresses are read as themselves, each has a key of its own, and what is none is

@@ -15,7 +15,7 @@ mod watch;
 
 pub use amount::{Amount, AmountError};
 pub use block::{Block, BlockHash, Confirmations, Header, Heads, Height, Proof, Timestamp};
-pub use chain::{AddressError, At, Chain, ChainError, ProbeReport, ProviderStatus};
+pub use chain::{AddressError, At, Chain, ChainError, Inclusion, ProbeReport, ProviderStatus};
 pub use transfer::TransferIndexError;
 pub use transfer::{Address, Asset, TransactionId, Transfer, TransferId, TransferIndex};
 pub use watch::{WatchKey, WatchSet, WatchVersion, WatchView};

@@ -5,8 +5,8 @@ use std::sync::{Mutex, Once, PoisonError};
 use alloy_primitives::{B256, U64};
 use async_trait::async_trait;
 use confirmd_chain::{
-    Address, AddressError, At, Block, Chain, ChainError, Header, Heads, Height, ProbeReport,
-    ProviderStatus, WatchKey, WatchSet,
+    Address, AddressError, At, Block, Chain, ChainError, Header, Heads, Height, Inclusion,
+    ProbeReport, ProviderStatus, TransactionId, WatchKey, WatchSet,
 };
 use confirmd_rpc::{Answer, AskError, Failure, Pool, Provider, Request};
 use futures_util::future::join_all;
@@ -115,7 +115,11 @@ impl Evm {
         Ok(Heads { latest: latest.to_chain(), finalized: finalized.map(Height) })
     }
 
-    async fn header_from(&self, provider: &Provider, at: &At) -> Result<Header, Failure> {
+    pub(crate) async fn header_from(
+        &self,
+        provider: &Provider,
+        at: &At,
+    ) -> Result<Header, Failure> {
         calls::check_chain(provider, self.config.chain_id).await?;
         let answer = calls::block(provider, at, false).await?;
         let body = Body::read(&answer, false)?;
@@ -254,6 +258,19 @@ impl Chain for Evm {
                 }
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+
+    async fn transaction(&self, id: &TransactionId) -> Result<Option<Inclusion>, ChainError> {
+        if id.as_str().parse::<B256>().is_err() {
+            return Ok(None);
+        }
+        let asked =
+            self.pool.ask(|provider| async move { self.inclusion_from(&provider, id).await });
+        match asked.await {
+            Ok(inclusion) => Ok(Some(inclusion)),
+            Err(AskError::Missing(_)) => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 

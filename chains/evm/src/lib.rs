@@ -33,6 +33,7 @@ mod credits;
 pub mod header;
 mod internal;
 pub mod logs;
+mod lookup;
 mod probe;
 mod range;
 pub mod receipts;

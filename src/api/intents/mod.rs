@@ -1,6 +1,7 @@
 //! Intents: create, list, look at, cancel, and send their webhooks again.
 
 mod create;
+mod explain;
 mod request;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,7 @@ pub(super) fn routes() -> OpenApiRouter<Context> {
         .routes(routes!(cancel))
         .routes(routes!(retry))
         .routes(routes!(timeline))
+        .routes(routes!(explain::explain))
 }
 
 /// An intent as the API answers it.
