@@ -323,13 +323,13 @@ impl Question<'_> {
                 hash: header.hash.to_string(),
                 time: rfc3339(header.time),
             }),
-            scanned: scan.map(show_scan),
+            scanned: scan.as_ref().map(show_scan),
             transfers: Vec::new(),
         })
     }
 }
 
-fn show_scan(scan: Scan) -> ScanAnswer {
+fn show_scan(scan: &Scan) -> ScanAnswer {
     ScanAnswer {
         first_height: scan.first.0.0,
         first_hash: scan.first.1.to_string(),
