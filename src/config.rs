@@ -71,6 +71,8 @@ pub struct Store {
     pub url: SecretString,
     /// Which of the two.
     pub kind: StoreKind,
+    /// How long an instance that is not heard of keeps the networks that it follows.
+    pub lease: Duration,
 }
 
 /// Which database.

@@ -20,7 +20,9 @@ use crate::families::{self, FamilyError};
 use crate::settlement::NetworkId;
 use crate::store::{Store, StoreError};
 use crate::telemetry;
-use crate::watcher::{Adjuster, Committer, Expirer, Followed, Follower, Housekeeper};
+use crate::watcher::{
+    Adjuster, Committer, Expirer, Followed, Follower, Grant, Housekeeper, Sharing,
+};
 use crate::webhook::{Courier, CourierError, Endpoints, Trials, Waker};
 
 /// How long a stop may take; what is not done by then is done at the next start.
@@ -85,16 +87,20 @@ impl Daemon {
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
+        let lease = parts.settings.config.store.lease;
+        let mut sharing = Sharing::new(store.clone(), parts.instance.clone(), lease);
         let mut chains = BTreeMap::new();
         let mut wakes = BTreeMap::new();
         for network in &parts.settings.networks {
             let id = NetworkId::from(network.network.id.as_str());
             let chain = families::build(network)?;
             let new_watches = Arc::new(Notify::new());
-            parts.follow(network, chain.clone(), new_watches.clone());
+            let grant = sharing.network(id.clone());
+            parts.follow(network, chain.clone(), new_watches.clone(), grant);
             chains.insert(id.clone(), chain);
             wakes.insert(id, new_watches);
         }
+        parts.tasks.spawn(sharing.run(parts.stop.clone()));
         parts.keep_time();
         let Parts { stop, tasks, .. } = parts.clone();
 
@@ -143,7 +149,13 @@ struct Parts {
 }
 
 impl Parts {
-    fn follow(&self, network: &config::Followed, chain: Arc<dyn Chain>, new_watches: Arc<Notify>) {
+    fn follow(
+        &self,
+        network: &config::Followed,
+        chain: Arc<dyn Chain>,
+        new_watches: Arc<Notify>,
+        grant: Grant,
+    ) {
         let infos = network.assets.iter().map(|asset| &asset.info);
         let assets: BTreeMap<_, _> =
             infos.map(|info| (info.asset.clone(), (info.symbol.clone(), info.decimals))).collect();
@@ -164,7 +176,7 @@ impl Parts {
             verify: network.verify.as_str(),
             new_watches,
         };
-        let follower = Follower::new(followed, committer, self.instance.clone());
+        let follower = Follower::new(followed, committer, self.instance.clone(), grant);
         self.tasks.spawn(follower.run(self.stop.clone()));
     }
 

@@ -1,9 +1,7 @@
--- One row a network: who follows it, how far it was followed, what the status shows of it.
+-- One row a network: how far it was followed, what the status shows of it.
 CREATE TABLE networks (
     network          TEXT   NOT NULL PRIMARY KEY,
-    epoch            BIGINT NOT NULL DEFAULT 0,   -- rises with every new owner: the fence
-    owner            TEXT,
-    lease_until      BIGINT NOT NULL DEFAULT 0,
+    epoch            BIGINT NOT NULL DEFAULT 0,   -- rises with every new follower: the fence
     watch_version    BIGINT NOT NULL DEFAULT 0,   -- rises with every new watch
     cursor_height    BIGINT,                      -- the newest committed block
     cursor_hash      TEXT,
@@ -11,6 +9,21 @@ CREATE TABLE networks (
     finalized_height BIGINT,                      -- only rises
     status           TEXT   NOT NULL DEFAULT '{}', -- what its follower last said of itself, JSON
     updated_at       BIGINT NOT NULL DEFAULT 0
+);
+
+-- The instances that live, and which networks each can follow. Times are the database's.
+CREATE TABLE instances (
+    instance TEXT   NOT NULL PRIMARY KEY,
+    networks TEXT   NOT NULL,                     -- JSON array
+    until    BIGINT NOT NULL                      -- gone, unless heard of before
+);
+
+-- Which instance follows a network, until when unless it renews. Apart from the network's row,
+-- which every step locks: a long commit must not cost a lease.
+CREATE TABLE leases (
+    network  TEXT   NOT NULL PRIMARY KEY,
+    instance TEXT   NOT NULL,
+    until    BIGINT NOT NULL
 );
 
 -- The linked blocks of the kept window.

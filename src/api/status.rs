@@ -91,6 +91,8 @@ pub(super) struct NetworkAnswer {
     pub(super) network: String,
     chain_id: Option<u64>,
     caip2: String,
+    /// Which instance follows it; none for a moment while it changes hands.
+    instance: Option<String>,
     /// Whether it is followed.
     pub(super) state: FollowerState,
     /// Why it is not.
@@ -207,6 +209,7 @@ fn network(
         network: followed.network.id.clone(),
         chain_id: followed.network.chain_id,
         caip2: followed.network.caip2.clone(),
+        instance: row.and_then(|row| row.instance.clone()),
         state,
         reason,
         head: head.map(|height| height.0),

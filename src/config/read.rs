@@ -88,12 +88,20 @@ fn server(table: &Table<'_>) -> Option<Server> {
     Some(Server { listen })
 }
 
+const LEASE: Duration = Duration::from_secs(15);
+
 fn default_store() -> Store {
-    Store { url: "sqlite://data/confirmd.db".to_owned().into(), kind: StoreKind::Sqlite }
+    let url = "sqlite://data/confirmd.db".to_owned().into();
+    Store { url, kind: StoreKind::Sqlite, lease: LEASE }
 }
 
 fn store(table: &Table<'_>) -> Option<Store> {
     let expected = "\"sqlite://path/to/file.db\" or \"postgres://user:password@host/database\"";
+    let lease = table.or("lease", LEASE, |value| {
+        let lease = value.duration()?;
+        let fits = (Duration::from_secs(1)..=Duration::from_secs(600)).contains(&lease);
+        if fits { Some(lease) } else { value.fail("expected \"1s\" to \"10m\"") }
+    });
     table.required("url", expected, |value| {
         value.parsed_secretly(expected, |text| {
             let (scheme, rest) = text.split_once("://")?;
@@ -102,7 +110,7 @@ fn store(table: &Table<'_>) -> Option<Store> {
                 "postgres" | "postgresql" => StoreKind::Postgres,
                 _ => return None,
             };
-            (!rest.is_empty()).then(|| Store { url: text.to_owned().into(), kind })
+            (!rest.is_empty()).then(|| Store { url: text.to_owned().into(), kind, lease })
         })
     })
 }

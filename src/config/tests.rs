@@ -42,6 +42,7 @@ listen = "0.0.0.0:9000"
 
 [store]
 url = "postgres://confirmd:${STORE_PASSWORD}@db/confirmd"
+lease = "30s"
 
 [[keys]]
 name = "backend"
@@ -109,6 +110,7 @@ fn every_key_arrives_where_it_belongs() {
     let config = parse(FULL).expect("right");
     assert_eq!(config.server.listen.to_string(), "0.0.0.0:9000");
     assert_eq!(config.store.kind, StoreKind::Postgres);
+    assert_eq!(config.store.lease, Duration::from_secs(30));
     let [backend, ops] = &config.keys[..] else { panic!("two keys") };
     assert_eq!((backend.account.as_str(), backend.max_open_intents), ("default", 10_000));
     assert_eq!(backend.digest, KeyDigest::of(API_KEY));
@@ -149,6 +151,7 @@ fn an_empty_file_has_the_documented_defaults() {
     let config = parse("").expect("right");
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.store.kind, StoreKind::Sqlite);
+    assert_eq!(config.store.lease, Duration::from_secs(15));
     let defaults = &config.defaults;
     assert_eq!(defaults.look_back, Duration::from_secs(30 * 60));
     assert_eq!(defaults.late_window, Duration::from_secs(24 * 3_600));
@@ -195,6 +198,10 @@ fn what_is_wrong_is_named_by_file_line_and_key() {
             "[store]\nurl = \"mysql://u:hidden@h/d\"",
             "2: store.url: expected \"sqlite://path/to/file.db\" or \
           \"postgres://user:password@host/database\"",
+        ),
+        (
+            "[store]\nurl = \"postgres://u@h/d\"\nlease = \"100ms\"",
+            "3: store.lease: expected \"1s\" to \"10m\"",
         ),
         (
             "[store]\n",

@@ -358,15 +358,17 @@ impl Transaction {
     /// # Errors
     /// When the database fails.
     pub async fn prune_deliveries(&mut self, before: Timestamp, limit: u32) -> Result<u64> {
-        let rows: Vec<(String,)> = sqlx::query_as(
+        let text = format!(
             "DELETE FROM deliveries WHERE id IN (
-                 SELECT id FROM deliveries WHERE finished_at < $1 ORDER BY finished_at LIMIT $2)
+                 SELECT id FROM deliveries WHERE finished_at < $1 ORDER BY finished_at LIMIT $2{})
              RETURNING id",
-        )
-        .bind(before.0)
-        .bind(i64::from(limit))
-        .fetch_all(&mut *self.inner)
-        .await?;
+            self.skip_locked()
+        );
+        let rows: Vec<(String,)> = sqlx::query_as(AssertSqlSafe(text))
+            .bind(before.0)
+            .bind(i64::from(limit))
+            .fetch_all(&mut *self.inner)
+            .await?;
         for (id,) in &rows {
             sqlx::query("DELETE FROM attempts WHERE delivery = $1")
                 .bind(id)

@@ -1,6 +1,7 @@
 //! The durable log of events, and the outbox that is written with it.
 
 use confirmd_chain::Timestamp;
+use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
 use super::{Result, Store, Transaction, column, number, signed};
@@ -276,17 +277,19 @@ impl Transaction {
     /// # Errors
     /// When the database fails.
     pub async fn prune_events(&mut self, before: Timestamp, limit: u32) -> Result<u64> {
-        let done = sqlx::query(
+        let text = format!(
             "DELETE FROM events WHERE position IN (
                  SELECT position FROM events WHERE created_at < $1
                      AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.event = events.id
                          AND deliveries.state IN ('waiting', 'in_flight'))
-                 ORDER BY position LIMIT $2)",
-        )
-        .bind(before.0)
-        .bind(signed(u64::from(limit)))
-        .execute(&mut *self.inner)
-        .await?;
+                 ORDER BY position LIMIT $2{})",
+            self.skip_locked()
+        );
+        let done = sqlx::query(AssertSqlSafe(text))
+            .bind(before.0)
+            .bind(signed(u64::from(limit)))
+            .execute(&mut *self.inner)
+            .await?;
         Ok(done.rows_affected())
     }
 }

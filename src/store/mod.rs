@@ -8,6 +8,7 @@ mod blocks;
 mod deliveries;
 mod events;
 mod intents;
+mod leases;
 mod networks;
 mod orphans;
 mod outbox;
@@ -33,6 +34,7 @@ pub use deliveries::{
 };
 pub use events::{Actor, LoggedEvent, NewDelivery, TimelineEntry};
 pub use intents::{CreateError, IntentFilter, NewIntent, RailWatch};
+pub use leases::{Lease, Leases};
 pub use networks::{Cursor, Fence, NetworkRow};
 pub use orphans::{Orphan, OrphanFilter};
 pub use outbox::{AttemptOutcome, Claimed, Next};
@@ -59,6 +61,14 @@ impl Kind {
         match self {
             Self::Sqlite => "sqlite",
             Self::Postgres => "postgres",
+        }
+    }
+
+    /// The database's own clock, in milliseconds since the epoch.
+    const fn now(self) -> &'static str {
+        match self {
+            Self::Sqlite => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+            Self::Postgres => "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
         }
     }
 }
@@ -130,6 +140,10 @@ pub struct Transaction {
     tally: Tally,
 }
 
+/// No transaction waits for anything but the database. One that is idle belongs to a process that
+/// stands still or whose machine is gone, and its locks would keep others from taking over.
+const PAUSED_PROCESSES: &str = "SET idle_in_transaction_session_timeout = '10s'";
+
 const MIGRATIONS: [(&str, &str, &str); 1] = [(
     "first",
     include_str!("../../migrations/sqlite/0001_first.sql"),
@@ -155,8 +169,9 @@ impl Store {
         };
         store.migrate().await?;
         if kind == Kind::Sqlite {
-            // The file's lock is ours: whoever had claimed a delivery is gone.
+            // The file's lock is ours: whoever had claimed a delivery or a network is gone.
             store.return_every_claim().await?;
+            store.forget_instances().await?;
         }
         Ok(store)
     }
@@ -195,6 +210,11 @@ impl Store {
         let pool = AnyPoolOptions::new()
             .max_connections(16)
             .acquire_timeout(Duration::from_secs(5))
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    sqlx::raw_sql(PAUSED_PROCESSES).execute(connection).await.map(|_| ())
+                })
+            })
             .connect_with(options)
             .await?;
         Ok(Self { write: pool.clone(), read: pool, kind: Kind::Postgres, _lock: None })
@@ -276,6 +296,14 @@ impl Transaction {
         match self.kind {
             Kind::Sqlite => "",
             Kind::Postgres => " FOR UPDATE",
+        }
+    }
+
+    /// Ends a `SELECT` of rows that any instance may take, but not two at once.
+    const fn skip_locked(&self) -> &'static str {
+        match self.kind {
+            Kind::Sqlite => "",
+            Kind::Postgres => " FOR UPDATE SKIP LOCKED",
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use confirmd_chain::{BlockHash, Header, Height, Timestamp, WatchKey, WatchVersion};
+use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
 use super::{
@@ -28,12 +29,12 @@ impl From<&Header> for Cursor {
     }
 }
 
-/// The right to write for a network. A newer owner's makes it void.
+/// The right to write for a network. A newer follower's makes it void.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fence {
     /// The network.
     pub network: NetworkId,
-    /// Rises with every owner.
+    /// Rises with every follower.
     pub epoch: i64,
 }
 
@@ -42,6 +43,8 @@ pub struct Fence {
 pub struct NetworkRow {
     /// Its id.
     pub network: NetworkId,
+    /// The instance that follows it, if one does.
+    pub instance: Option<String>,
     /// How far it was followed.
     pub cursor: Option<Cursor>,
     /// The newest irreversible height that was seen.
@@ -64,6 +67,7 @@ fn network_row(row: &AnyRow) -> Result<NetworkRow> {
     };
     Ok(NetworkRow {
         network: column::<String>(row, "network")?.as_str().into(),
+        instance: column(row, "instance")?,
         cursor,
         finalized: optional_number(row, "finalized_height")?.map(Height),
         status: follower_status(&column::<String>(row, "status")?),
@@ -77,21 +81,23 @@ fn follower_status(text: &str) -> Option<FollowerStatus> {
 }
 
 impl Store {
-    /// Takes a network over: whoever followed it before cannot write for it any more.
+    /// Takes over a network that this instance has the lease of: whoever followed it before
+    /// cannot write for it any more. Waits for a step of that one that is being committed.
     ///
     /// # Errors
-    /// When the database fails.
-    pub async fn take_over(&self, network: &NetworkId, owner: &str) -> Result<Fence> {
-        let epoch: (i64,) = sqlx::query_as(
-            "INSERT INTO networks (network, epoch, owner) VALUES ($1, 1, $2)
-             ON CONFLICT (network) DO UPDATE SET epoch = networks.epoch + 1, owner = $2
-             RETURNING epoch",
+    /// [`StoreError::Fenced`] when another instance has the lease.
+    pub async fn take_over(&self, network: &NetworkId, instance: &str) -> Result<Fence> {
+        let epoch: Option<(i64,)> = sqlx::query_as(
+            "INSERT INTO networks (network, epoch) SELECT network, 1 FROM leases
+                 WHERE network = $1 AND instance = $2
+             ON CONFLICT (network) DO UPDATE SET epoch = networks.epoch + 1 RETURNING epoch",
         )
         .bind(network.as_str())
-        .bind(owner)
-        .fetch_one(&self.write)
+        .bind(instance)
+        .fetch_optional(&self.write)
         .await?;
-        Ok(Fence { network: network.clone(), epoch: epoch.0 })
+        let (epoch,) = epoch.ok_or(StoreError::Fenced)?;
+        Ok(Fence { network: network.clone(), epoch })
     }
 
     /// Every network that was ever followed.
@@ -99,7 +105,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn networks(&self) -> Result<Vec<NetworkRow>> {
-        let rows = sqlx::query("SELECT * FROM networks ORDER BY network").fetch_all(&self.read);
+        let text = format!("{} ORDER BY networks.network", self.select_networks());
+        let rows = sqlx::query(AssertSqlSafe(text)).fetch_all(&self.read);
         rows.await?.iter().map(network_row).collect()
     }
 
@@ -108,11 +115,20 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn network(&self, network: &NetworkId) -> Result<Option<NetworkRow>> {
-        let row = sqlx::query("SELECT * FROM networks WHERE network = $1")
+        let text = format!("{} WHERE networks.network = $1", self.select_networks());
+        let row = sqlx::query(AssertSqlSafe(text))
             .bind(network.as_str())
             .fetch_optional(&self.read)
             .await?;
         row.as_ref().map(network_row).transpose()
+    }
+
+    fn select_networks(&self) -> String {
+        format!(
+            "SELECT networks.*, leases.instance FROM networks
+             LEFT JOIN leases ON leases.network = networks.network AND leases.until > {}",
+            self.kind.now()
+        )
     }
 
     /// How far each network is followed.
@@ -194,28 +210,31 @@ impl Store {
         number(&row, "n")
     }
 
-    /// Writes what a follower says of itself. Not fenced: it says nothing about money.
+    /// Writes what a follower says of itself.
     ///
     /// # Errors
-    /// When the database fails.
+    /// [`StoreError::Fenced`] when another instance follows the network now.
     pub async fn write_status(
         &self,
-        network: &NetworkId,
+        fence: &Fence,
         status: &FollowerStatus,
         now: Timestamp,
     ) -> Result<()> {
-        sqlx::query("UPDATE networks SET status = $2, updated_at = $3 WHERE network = $1")
-            .bind(network.as_str())
-            .bind(to_json(status)?)
-            .bind(now.0)
-            .execute(&self.write)
-            .await?;
-        Ok(())
+        let done = sqlx::query(
+            "UPDATE networks SET status = $3, updated_at = $4 WHERE network = $1 AND epoch = $2",
+        )
+        .bind(fence.network.as_str())
+        .bind(fence.epoch)
+        .bind(to_json(status)?)
+        .bind(now.0)
+        .execute(&self.write)
+        .await?;
+        if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Fenced) }
     }
 }
 
 impl Transaction {
-    /// Moves a network's cursor; the first statement of every step, so that a former owner's
+    /// Moves a network's cursor; the first statement of every step, so that a former follower's
     /// step is refused before it writes anything.
     ///
     /// # Errors
@@ -291,8 +310,15 @@ impl Transaction {
     /// # Errors
     /// When the database fails.
     pub async fn cursors(&mut self) -> Result<BTreeMap<NetworkId, Height>> {
-        let rows = sqlx::query("SELECT * FROM networks").fetch_all(&mut *self.inner).await?;
-        let rows = rows.iter().map(network_row).collect::<Result<Vec<_>>>()?;
-        Ok(rows.into_iter().filter_map(|row| Some((row.network, row.cursor?.height))).collect())
+        let rows = sqlx::query(
+            "SELECT network, cursor_height FROM networks WHERE cursor_height IS NOT NULL",
+        )
+        .fetch_all(&mut *self.inner)
+        .await?;
+        let cursor = |row: &AnyRow| {
+            let network: String = column(row, "network")?;
+            Ok((network.as_str().into(), Height(number(row, "cursor_height")?)))
+        };
+        rows.iter().map(cursor).collect()
     }
 }

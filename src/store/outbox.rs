@@ -209,14 +209,17 @@ impl Store {
 impl Transaction {
     /// The token stays, so that a late outcome still counts unless somebody else claims first.
     async fn return_claims(&mut self, endpoint: &str, now: Timestamp) -> Result<()> {
-        sqlx::query(
+        let text = format!(
             "UPDATE deliveries SET state = 'waiting', claim_until = NULL
-             WHERE endpoint = $1 AND state = 'in_flight' AND claim_until <= $2",
-        )
-        .bind(endpoint)
-        .bind(now.0)
-        .execute(&mut *self.inner)
-        .await?;
+             WHERE id IN (SELECT id FROM deliveries
+                 WHERE endpoint = $1 AND state = 'in_flight' AND claim_until <= $2{})",
+            self.skip_locked()
+        );
+        sqlx::query(AssertSqlSafe(text))
+            .bind(endpoint)
+            .bind(now.0)
+            .execute(&mut *self.inner)
+            .await?;
         Ok(())
     }
 
@@ -273,10 +276,7 @@ impl Transaction {
     /// Makes an endpoint's next retries due, each at most once between two tries of its schedule:
     /// else a delivery that the endpoint never takes would be tried after every success.
     async fn bring_forward(&mut self, endpoint: &str, most: u64, now: Timestamp) -> Result<()> {
-        let lock = match self.kind {
-            Kind::Sqlite => "",
-            Kind::Postgres => " FOR UPDATE SKIP LOCKED",
-        };
+        let lock = self.skip_locked();
         let text = format!(
             "UPDATE deliveries SET resume_at = next_at, next_at = $2
              WHERE id IN (SELECT id FROM deliveries

@@ -67,8 +67,9 @@ impl Expirer {
     }
 
     async fn expire_one(&self, tx: &mut Transaction, key: &str, now: Timestamp) -> Result<bool> {
-        let cursors = tx.cursors().await?;
         let Some((intent, credits)) = tx.lock_intent(key).await? else { return Ok(false) };
+        // Read after the lock: not older than what others settled the intent with.
+        let cursors = tx.cursors().await?;
         if tx.has_backfill(key).await? {
             return Ok(false);
         }

@@ -17,6 +17,7 @@ use super::Followed;
 use super::backfill::Backfiller;
 use super::branch::{self, BranchError};
 use super::commit::{Committer, Step};
+use super::sharing::Grant;
 use crate::settlement::NetworkId;
 use crate::store::{Cursor, Fence, FollowerState, FollowerStatus, StoreError};
 
@@ -41,6 +42,9 @@ pub struct Follower {
     followed: Followed,
     committer: Committer,
     instance: String,
+    grant: Grant,
+    /// Of the last post.
+    fence: Option<Fence>,
     watches: Arc<WatchSet>,
     sealed: Arc<Notify>,
     status: FollowerStatus,
@@ -100,9 +104,9 @@ pub(super) fn back_off() -> ExponentialBackoff {
 }
 
 impl Follower {
-    /// A follower of one network; `instance` names this process to others.
+    /// A follower of one network, while it is granted to this `instance`.
     #[must_use]
-    pub fn new(followed: Followed, committer: Committer, instance: String) -> Self {
+    pub fn new(followed: Followed, committer: Committer, instance: String, grant: Grant) -> Self {
         let now = committer.clock.now();
         let status = FollowerStatus {
             state: FollowerState::CatchingUp,
@@ -115,6 +119,8 @@ impl Follower {
             followed,
             committer,
             instance,
+            grant,
+            fence: None,
             watches: Arc::default(),
             sealed: Arc::default(),
             status,
@@ -124,21 +130,27 @@ impl Follower {
         }
     }
 
-    /// Follows the network until it is stopped.
+    /// Follows the network while it is granted to this instance, until it is stopped.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut waits = back_off();
-        while !stop.is_cancelled() {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.grant.given() => {}
+            }
             let backfills = stop.child_token();
-            let failed = self.hold_post(&stop, &backfills, &mut waits).await;
+            let ended = self.hold_post(&stop, &backfills, &mut waits).await;
             backfills.cancel();
-            let Err(failed) = failed else { return };
+            self.watches = Arc::default();
+            let Err(failed) = ended else { continue };
             self.show_failure(&failed).await;
             let pause = waits.next().unwrap_or(Duration::from_mins(1));
             self.pause(&stop, pause).await;
         }
     }
 
-    /// Takes the network over and follows it; only a store that fails, or a newer owner, ends it.
+    /// Takes the network over and follows it; only a store that fails, or a newer follower, ends
+    /// it before it is stopped or the network is granted to another instance.
     async fn hold_post(
         &mut self,
         stop: &CancellationToken,
@@ -147,6 +159,7 @@ impl Follower {
     ) -> Result<(), StepError> {
         let network = self.committer.network.clone();
         let fence = self.committer.store.take_over(&network, &self.instance).await?;
+        self.fence = Some(fence.clone());
         let row = self.committer.store.network(&network).await?;
         self.watches = Arc::default();
         self.refresh_watches().await?;
@@ -164,7 +177,7 @@ impl Follower {
             sealed: self.sealed.clone(),
         };
         tokio::spawn(backfiller.run(backfills.clone()));
-        while !stop.is_cancelled() {
+        while !stop.is_cancelled() && self.grant.is_given() {
             let pause = match self.step(&mut post).await {
                 Ok(progress) => {
                     *waits = back_off();
@@ -182,6 +195,7 @@ impl Follower {
             };
             self.pause(stop, pause).await;
         }
+        info!(%network, "not following");
         Ok(())
     }
 
@@ -189,6 +203,7 @@ impl Follower {
     async fn pause(&self, stop: &CancellationToken, pause: Duration) {
         tokio::select! {
             () = stop.cancelled() => {}
+            () = self.grant.withdrawn() => {}
             () = self.followed.chain.woken() => {}
             () = self.followed.new_watches.notified() => {}
             () = self.committer.clock.sleep(pause) => {}
@@ -446,6 +461,11 @@ impl Follower {
             }
             // A block that was just announced is often not there yet.
             StepError::Chain(ChainError::NotFound) if !self.is_late() => return,
+            StepError::Store(StoreError::Fenced) => {
+                warn!(%network, "another instance took over; nothing more is written by this one");
+                self.fence = None;
+                return;
+            }
             StepError::Chain(_) | StepError::Store(_) => {
                 warn!(%network, reason = %failed, "stalled");
                 FollowerState::Stalled
@@ -478,9 +498,10 @@ impl Follower {
         if !changed && now.0 - self.status_written.0 < STATUS_EVERY_MS {
             return Ok(());
         }
+        let Some(fence) = &self.fence else { return Ok(()) };
         let providers = self.followed.chain.providers();
         self.status.providers = providers.into_iter().map(Into::into).collect();
-        self.committer.store.write_status(&self.committer.network, &self.status, now).await?;
+        self.committer.store.write_status(fence, &self.status, now).await?;
         self.status_written = now;
         Ok(())
     }

@@ -9,6 +9,7 @@
 //! | `adjust` | open intents follow a threshold that an admin changed |
 //! | `expiry` | intents whose time is over |
 //! | `housekeeping` | what grows without end is pruned |
+//! | `sharing` | which networks this instance follows, where there are several |
 
 mod adjust;
 mod backfill;
@@ -17,6 +18,7 @@ mod commit;
 mod expiry;
 mod follower;
 mod housekeeping;
+mod sharing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +31,7 @@ pub use commit::{Committer, Step};
 pub use expiry::Expirer;
 pub use follower::Follower;
 pub use housekeeping::Housekeeper;
+pub use sharing::{Grant, Sharing};
 
 /// One network as its follower needs it.
 #[derive(Clone)]

@@ -8,7 +8,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::support::{ADMIN, Api, PROVIDER_KEY, READER, START, WRITER, address, on_both, order};
+use crate::support::{
+    ADMIN, Api, PROVIDER_KEY, READER, START, WRITER, address, on_both, order, take_over,
+};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/openapi.json");
 
@@ -155,7 +157,7 @@ async fn a_store_that_is_gone_is_told_without_its_words() {
 async fn follow(api: &Api, state: FollowerState, reason: Option<&str>, at: Timestamp) {
     let network = "bsc".into();
     let store = &api.context.store;
-    store.take_over(&network, "test").await.expect("the network");
+    let fence = take_over(store, &network).await;
     let healthy = state == FollowerState::Following;
     let provider = ProviderState {
         name: "main".to_owned(),
@@ -173,7 +175,7 @@ async fn follow(api: &Api, state: FollowerState, reason: Option<&str>, at: Times
         providers: vec![provider],
         ..FollowerStatus::default()
     };
-    store.write_status(&network, &status, at).await.expect("written");
+    store.write_status(&fence, &status, at).await.expect("written");
 }
 
 #[tokio::test]
@@ -184,7 +186,8 @@ async fn the_status_shows_networks_and_what_to_do() {
         follow(&api, FollowerState::Following, None, START).await;
         let status = api.get("/scanner/status", READER).await.expect(200);
         let expected = json!({
-            "network": "bsc", "chainId": 56, "caip2": "eip155:56", "state": "following",
+            "network": "bsc", "chainId": 56, "caip2": "eip155:56", "instance": "test",
+            "state": "following",
             "reason": null, "head": 110, "finalized": null, "scanned": 101, "lagBlocks": 9,
             "lagSeconds": 0.4, "verify": "receipts", "threshold": 200, "watches": 1,
             "providers": [{

@@ -287,12 +287,17 @@ impl Api {
             clock: self.context.clock.clone(),
             courier: Waker::default(),
         };
-        let fence: Fence =
-            self.context.store.take_over(&network, "test").await.expect("the network");
+        let fence = take_over(&self.context.store, &network).await;
         let rolled_back_to = rolled_back_to.map(Height);
         let step = Step { blocks: &blocks, rolled_back_to, finalized: None };
         committer.commit(&fence, step).await.expect("a commit");
     }
+}
+
+/// Follows a network, as the instance `test`.
+pub(crate) async fn take_over(store: &Store, network: &NetworkId) -> Fence {
+    store.take_lease(network, "test", Duration::from_secs(600)).await.expect("the lease");
+    store.take_over(network, "test").await.expect("the network")
 }
 
 type Server = tokio::task::JoinHandle<std::io::Result<()>>;
