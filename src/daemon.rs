@@ -78,7 +78,7 @@ impl Daemon {
             Endpoints::new(config.endpoints.clone(), config.defaults.ops_endpoint.clone());
         let courier = Courier::new(store.clone(), endpoints.clone(), clock.clone())?;
         let parts = Parts {
-            instance: format!("{}-{}", std::process::id(), ulid::Ulid::new()),
+            instance: store.instance().to_owned(),
             settings: Arc::new(settings),
             store: store.clone(),
             endpoints,

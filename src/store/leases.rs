@@ -33,7 +33,8 @@ pub struct Leases {
 
 impl Store {
     /// Notes that an instance lives and which networks it can follow, renews its leases, also one
-    /// that ran out and that nobody took, and answers how all leases stand.
+    /// that ran out and that nobody took, and answers how all leases stand. What a gone instance
+    /// had claimed of the outbox is given back.
     ///
     /// # Errors
     /// When the database fails.
@@ -60,8 +61,12 @@ impl Store {
             .bind(millis(lease))
             .execute(&self.write)
             .await?;
-        let gone = format!("DELETE FROM instances WHERE until <= {now}");
-        sqlx::query(AssertSqlSafe(gone)).execute(&self.write).await?;
+        let gone = format!("DELETE FROM instances WHERE until <= {now} RETURNING instance");
+        let gone: Vec<(String,)> =
+            sqlx::query_as(AssertSqlSafe(gone)).fetch_all(&self.write).await?;
+        for (gone,) in &gone {
+            self.return_claims_of(gone).await?;
+        }
         self.leases().await
     }
 

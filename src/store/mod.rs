@@ -22,6 +22,7 @@ mod transfers;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyRow};
@@ -129,8 +130,9 @@ pub struct Store {
     write: AnyPool,
     read: AnyPool,
     kind: Kind,
+    instance: Arc<str>,
     /// Held while this process uses the SQLite file.
-    _lock: Option<std::sync::Arc<File>>,
+    _lock: Option<Arc<File>>,
 }
 
 /// A transaction that writes.
@@ -202,7 +204,13 @@ impl Store {
         let read = pool(4, "PRAGMA query_only = ON; PRAGMA busy_timeout = 10000")
             .connect_with(options)
             .await?;
-        Ok(Self { write, read, kind: Kind::Sqlite, _lock: Some(std::sync::Arc::new(lock)) })
+        Ok(Self {
+            write,
+            read,
+            kind: Kind::Sqlite,
+            instance: instance(),
+            _lock: Some(Arc::new(lock)),
+        })
     }
 
     async fn open_postgres(url: &str) -> Result<Self> {
@@ -217,7 +225,13 @@ impl Store {
             })
             .connect_with(options)
             .await?;
-        Ok(Self { write: pool.clone(), read: pool, kind: Kind::Postgres, _lock: None })
+        Ok(Self {
+            write: pool.clone(),
+            read: pool,
+            kind: Kind::Postgres,
+            instance: instance(),
+            _lock: None,
+        })
     }
 
     async fn migrate(&self) -> Result<()> {
@@ -242,6 +256,12 @@ impl Store {
     #[must_use]
     pub const fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// The name of whoever opened this store: no two are called the same.
+    #[must_use]
+    pub fn instance(&self) -> &str {
+        &self.instance
     }
 
     /// The version of its tables.
@@ -312,6 +332,10 @@ impl std::fmt::Debug for Transaction {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Transaction").field("kind", &self.kind).finish_non_exhaustive()
     }
+}
+
+fn instance() -> Arc<str> {
+    format!("{}-{}", std::process::id(), ulid::Ulid::new()).into()
 }
 
 /// SQLite's own locks are held for moments only; this one as long as the process lives.

@@ -144,7 +144,7 @@ impl Store {
                  ORDER BY d.next_at, d.sequence LIMIT $5{lock})
              RETURNING id, event, body, attempts, step, resume_at"
         );
-        let claim = ulid::Ulid::new().to_string();
+        let claim = format!("{}/{}", self.instance, ulid::Ulid::new());
         let mut transaction = self.begin().await?;
         transaction.return_claims(endpoint, now).await?;
         let rows = sqlx::query(AssertSqlSafe(text))
@@ -203,6 +203,23 @@ impl Store {
         .execute(&self.write)
         .await?;
         Ok(())
+    }
+
+    /// Gives back what an instance had claimed that is gone. Its outcomes still count unless
+    /// somebody else claims first: it may be paused only.
+    pub(super) async fn return_claims_of(&self, instance: &str) -> Result<()> {
+        let mut transaction = self.begin().await?;
+        let text = format!(
+            "UPDATE deliveries SET state = 'waiting', claim_until = NULL
+             WHERE id IN (SELECT id FROM deliveries
+                 WHERE state = 'in_flight' AND claim LIKE $1{})",
+            transaction.skip_locked()
+        );
+        sqlx::query(AssertSqlSafe(text))
+            .bind(format!("{instance}/%"))
+            .execute(&mut *transaction.inner)
+            .await?;
+        transaction.commit().await
     }
 }
 

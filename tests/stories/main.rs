@@ -6,6 +6,8 @@
 mod cli;
 mod databases;
 mod explain;
+mod fleet;
+mod instances;
 mod lifecycle;
 mod payments;
 mod providers;

@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::{Json, Router};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -15,6 +15,8 @@ use tokio::sync::watch;
 pub(crate) struct Webhook {
     /// The body.
     pub(crate) body: Value,
+    /// The body as it was sent.
+    pub(crate) raw: String,
 }
 
 impl Webhook {
@@ -90,8 +92,9 @@ impl Receiver {
     }
 }
 
-async fn take(State(inbox): State<Inbox>, Json(body): Json<Value>) -> StatusCode {
+async fn take(State(inbox): State<Inbox>, raw: String) -> StatusCode {
+    let Ok(body) = serde_json::from_str(&raw) else { return StatusCode::BAD_REQUEST };
     let inbox = inbox.lock().expect("no test panics with it");
-    inbox.send_modify(|inbox| inbox.push(Webhook { body }));
+    inbox.send_modify(|inbox| inbox.push(Webhook { body, raw }));
     StatusCode::OK
 }
