@@ -46,7 +46,7 @@ impl Grant {
     pub(super) async fn given(&mut self) {
         // Without a sender it never will be: the daemon stops.
         if self.0.wait_for(|given| *given).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
