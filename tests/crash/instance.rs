@@ -67,6 +67,7 @@ impl Instance {
 
     /// Starts it, and does not wait for it: it may be killed while it starts, too.
     pub(crate) async fn start(&mut self) {
+        self.let_leases_run_out().await;
         let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = free.local_addr().expect("bound");
         drop(free);
@@ -98,16 +99,21 @@ impl Instance {
         self.server.as_ref().map(Server::output).unwrap_or_default()
     }
 
-    /// A minute passes for a delivery that a killed instance had claimed. On PostgreSQL that
-    /// instance might live on another machine, so nothing less tells that it is gone; here the
-    /// minute is skipped. (A SQLite file has one process: its next start knows.)
-    pub(crate) async fn let_claims_run_out(&self) {
+    /// The lease of a killed instance runs out. On PostgreSQL that instance might live on another
+    /// machine, so nothing less tells that it is gone; here the wait is skipped. (A SQLite file
+    /// has one process: its next start knows.)
+    async fn let_leases_run_out(&self) {
         let Some(url) = &self.postgres else { return };
         let pool = sqlx::PgPool::connect(url).await.expect("PostgreSQL answers");
-        sqlx::query("UPDATE deliveries SET claim_until = 0 WHERE state = 'in_flight'")
-            .execute(&pool)
-            .await
-            .expect("updates");
+        // A life may have ended before there were tables.
+        let tables = "SELECT 1 FROM pg_tables WHERE tablename = 'leases'";
+        let migrated = sqlx::query(tables).fetch_optional(&pool).await.expect("an answer");
+        if migrated.is_some() {
+            for table in ["instances", "leases"] {
+                let text = format!("UPDATE {table} SET until = 0");
+                sqlx::query(sqlx::AssertSqlSafe(text)).execute(&pool).await.expect("updates");
+            }
+        }
         pool.close().await;
     }
 

@@ -99,7 +99,6 @@ async fn survive(database: Option<Database>) {
     expected.must_tell_a_story(plan.payments);
 
     receiver.calm_down();
-    victim.let_claims_run_out().await;
     victim.start().await;
     let found = Ledger::of(&mut victim, SETTLED_WITHIN, Some(&expected)).await;
     victim.stop();
