@@ -141,7 +141,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn intent(&self, key: &IntentKey) -> Result<Option<(Intent, Vec<Credit>)>> {
-        let mut connection = self.read.acquire().await?;
+        let mut connection = self.snapshot().await?;
         load(&mut connection, &key.to_string(), "").await
     }
 
@@ -199,7 +199,7 @@ impl Store {
         after: Option<(Timestamp, &str)>,
         limit: u32,
     ) -> Result<Vec<(Intent, Vec<Credit>)>> {
-        let mut connection = self.read.acquire().await?;
+        let mut connection = self.snapshot().await?;
         let text = format!(
             "SELECT intent FROM intents WHERE {FILTER} AND (created_at < $8
                  OR (created_at = $8 AND intent < $9)) ORDER BY created_at DESC, intent DESC

@@ -291,6 +291,15 @@ impl Store {
         Ok(Transaction { inner, kind: self.kind, tally: Tally::default() })
     }
 
+    /// Begins to read what belongs together as it stood at one moment.
+    async fn snapshot(&self) -> Result<sqlx::Transaction<'static, Any>> {
+        let begin = match self.kind {
+            Kind::Sqlite => "BEGIN DEFERRED",
+            Kind::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        };
+        Ok(self.read.begin_with(begin).await?)
+    }
+
     /// Waits for open work and closes the connections.
     pub async fn close(&self) {
         self.read.close().await;
