@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use alloy_primitives::U256;
 use confirmd::clock::Clock;
-use confirmd::settlement::{AmountPolicy, Intent, IntentKey, NetworkId, Rail, State};
+use confirmd::settlement::{AmountPolicy, Intent, IntentKey, Matching, NetworkId, Rail, State};
 use confirmd::store::{NewIntent, Store};
 use confirmd::watcher::{Committer, Step};
 use confirmd::webhook::{Endpoints, Waker};
@@ -214,8 +214,10 @@ fn first_intent() -> NewIntent {
         decimals: 6,
         amount: Amount::from_base_units(U256::from(5_000_000)),
         address: Address::from_canonical(address(1)),
+        matching: Matching::Address,
         policy: AmountPolicy::AtLeast,
         required: Confirmations(3),
+        replaced_at: None,
     };
     let now = Clock::system().now();
     let intent = Intent {

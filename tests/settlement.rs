@@ -97,5 +97,7 @@ mod bodies;
 mod payments;
 #[path = "settlement/properties.rs"]
 mod properties;
+#[path = "settlement/rails.rs"]
+mod rails;
 #[path = "settlement/reorgs.rs"]
 mod reorgs;

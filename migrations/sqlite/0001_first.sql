@@ -111,17 +111,24 @@ CREATE TABLE rails (
     decimals BIGINT NOT NULL,
     amount   TEXT   NOT NULL,                     -- base units
     address  TEXT   NOT NULL,
+    matching TEXT   NOT NULL,                     -- address, reference, exact_amount
+    reference TEXT,                               -- as the payer is told
+    discriminator TEXT NOT NULL,                  -- what a payment must have to be this rail's:
+                                                  -- nothing, reference:<as shown>, amount:<units>
     policy   TEXT   NOT NULL,
     required BIGINT NOT NULL,
-    waiting  BIGINT NOT NULL,                     -- 1 while the intent is open
+    replaced_at BIGINT,                           -- when another rail took its place
+    waiting  BIGINT NOT NULL,                     -- 1 while the intent is open and it stands
     watch    BLOB   NOT NULL,                     -- what decoders look up
     version  BIGINT NOT NULL,                     -- the watch version that brought it
     watching BIGINT NOT NULL,                     -- 1 until the late window is over
     PRIMARY KEY (intent, position)
 );
 -- What one open intent waits for, no other may.
-CREATE UNIQUE INDEX rails_waiting ON rails (network, asset, address) WHERE waiting = 1;
-CREATE INDEX rails_by_address ON rails (network, address);
+CREATE UNIQUE INDEX rails_waiting ON rails (network, asset, address, discriminator)
+    WHERE waiting = 1;
+CREATE INDEX rails_by_match ON rails (network, address, discriminator, asset);
+CREATE INDEX rails_by_address ON rails (network, address, asset, waiting, version);
 CREATE INDEX rails_by_version ON rails (network, version);
 
 -- Transfers that hit a watch, each with its one allocation. Never pruned.
@@ -136,6 +143,9 @@ CREATE TABLE transfers (
     sender      TEXT,
     receiver    TEXT   NOT NULL,
     amount      TEXT   NOT NULL,                  -- base units
+    carried     TEXT   NOT NULL,                  -- the references that it carries, JSON array
+    allocation  TEXT   NOT NULL,                  -- rail: it matched one; stray: it came to an
+                                                  -- address of the intent; ambiguous: of several
     height      BIGINT,                           -- NULL once a reorg took it
     block_hash  TEXT,
     block_time  BIGINT,

@@ -51,16 +51,19 @@ pub enum Problem {
     #[error("an intent of this id was created by another request")]
     IdConflict,
     /// Another open intent waits for the same.
-    #[error("another open intent waits for this asset at this address")]
+    #[error(
+        "another open intent waits for this asset at this address; several share one only where \
+         each has its own `reference` or exact amount"
+    )]
     AddressInUse {
         /// The rail's place in the request.
         rail: usize,
     },
-    /// Money was seen, so the intent cannot be cancelled.
+    /// Money was seen, so the intent can neither be changed nor cancelled.
     #[error("money was already seen for this intent")]
     MoneySeen,
-    /// The intent is over, so it cannot be cancelled.
-    #[error("the intent has expired, so there is nothing to cancel")]
+    /// The intent is over, so it can neither be changed nor cancelled.
+    #[error("the intent is over, so there is nothing to change or cancel")]
     Closed,
     /// The body is larger than the API takes.
     #[error("the body has more than {limit} bytes")]

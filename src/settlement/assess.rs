@@ -57,7 +57,7 @@ pub fn assess(
     let mut candidates = vec![Vec::new(); intent.rails.len()];
     for (index, credit) in in_chain_order(credits, cursors) {
         roles[index] = match (intent.state.closed, intent.rail_for(credit)) {
-            (_, None) => Role::Orphan(OrphanReason::WrongAsset),
+            (_, None) => Role::Orphan(intent.stray(credit)),
             (Some(Closed::Cancelled(_)), _) => Role::Orphan(OrphanReason::Cancelled),
             _ if credit.credit_time > intent.expires_at => Role::Orphan(OrphanReason::Late),
             (_, Some(rail)) => {
@@ -263,10 +263,10 @@ fn settling_rail(
     firsts.into_values().min_by_key(|&(rail, transfer)| (credits[transfer].credit_time, rail))
 }
 
-/// The rail of which the greatest share was paid; the first of equals.
+/// The rail of which the greatest share was paid; of equals the first that stands.
 fn furthest_rail(intent: &Intent, tallies: &[Tally]) -> usize {
-    let mut best = 0;
-    for rail in 1..tallies.len() {
+    let mut best = intent.current_rails().next().map_or(0, |(first, _)| first);
+    for rail in 0..tallies.len() {
         // received / amount, compared without dividing.
         let share = |of: usize, by: usize| {
             tallies[of]

@@ -7,6 +7,7 @@ use confirmd_chain::{Height, Timestamp};
 use super::assess::assess;
 use super::event::EventKind;
 use super::intent::{Closed, Credit, Intent, NetworkId, Rank, Status};
+use super::rail::Rail;
 use super::settler::{Moment, Outcome, Settler};
 
 /// The intent cannot be cancelled: money was seen, or its time ran out before.
@@ -37,7 +38,7 @@ pub fn cancel(
     if matches!(settler.intent.state.closed, Some(Closed::Cancelled(_))) {
         return Ok(settler.finish());
     }
-    if settler.intent.state.status != Status::Pending || !settler.credits.is_empty() {
+    if is_money_seen(&settler.intent, &settler.credits) {
         return Err(MoneySeen);
     }
     settler.close(
@@ -62,8 +63,92 @@ pub fn look_again(
     settler.finish()
 }
 
+/// Whether anything was ever paid. What came to a shared address and cannot be told whose it is,
+/// is nobody's payment.
+fn is_money_seen(intent: &Intent, credits: &[Credit]) -> bool {
+    intent.state.status != Status::Pending || credits.iter().any(|credit| !credit.is_ambiguous)
+}
+
+/// What is to be otherwise about an intent. Empty fields stay as they are.
+#[derive(Clone, Debug, Default)]
+pub struct Patch {
+    /// All its rails.
+    pub rails: Option<Vec<Rail>>,
+    /// Until when a payment is in time.
+    pub expires_at: Option<Timestamp>,
+    /// The backend's own data.
+    pub metadata: Option<serde_json::Value>,
+}
+
+/// Why an intent stays as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PatchError {
+    /// Money was seen.
+    #[error("money was already seen for this intent")]
+    MoneySeen,
+    /// It is cancelled or expired.
+    #[error("the intent is over")]
+    Closed,
+    /// Those that were replaced count too.
+    #[error("an intent has at most {MAX_RAILS_EVER} rails in its life")]
+    TooManyRails,
+}
+
+/// The most rails that an intent has in its life.
+const MAX_RAILS_EVER: usize = 64;
+
+/// Changes an intent that nobody paid yet. A rail that asks for the same as before stays; the
+/// others are replaced, and what takes their places comes after them. Nothing where the intent is
+/// as asked for already, whatever came of it.
+///
+/// # Errors
+/// When any transfer was ever given to it, it is over, or it had too many rails.
+pub fn patch(
+    mut intent: Intent,
+    credits: &[Credit],
+    patch: Patch,
+    now: Timestamp,
+) -> Result<Option<Intent>, PatchError> {
+    let before = intent.clone();
+    if let Some(rails) = patch.rails {
+        repoint(&mut intent, rails, now);
+    }
+    intent.expires_at = patch.expires_at.unwrap_or(intent.expires_at);
+    intent.metadata = patch.metadata.unwrap_or(intent.metadata);
+    if intent == before {
+        return Ok(None);
+    }
+    if matches!(intent.state.status, Status::Expired | Status::Cancelled) {
+        return Err(PatchError::Closed);
+    }
+    if is_money_seen(&intent, credits) {
+        return Err(PatchError::MoneySeen);
+    }
+    if intent.rails.len() > MAX_RAILS_EVER {
+        return Err(PatchError::TooManyRails);
+    }
+    intent.state.updated_at = now;
+    Ok(Some(intent))
+}
+
+fn repoint(intent: &mut Intent, rails: Vec<Rail>, now: Timestamp) {
+    let stand = |rail: &Rail| rail.replaced_at.is_none();
+    for rail in intent.rails.iter_mut().filter(|rail| stand(rail)) {
+        if !rails.iter().any(|new| new.asks_like(rail)) {
+            rail.replaced_at = Some(now);
+        }
+    }
+    for new in rails {
+        if !intent.rails.iter().any(|rail| stand(rail) && new.asks_like(rail)) {
+            let rail_id = format!("r{}", intent.rails.len() + 1);
+            intent.rails.push(Rail { rail_id, ..new });
+        }
+    }
+}
+
 /// Whether nothing can come in time any more: the wall clock is past the expiry, and so is, on
 /// every network that can pay the intent, the time of a linked block that is itself deep enough.
+/// On the network of a rail that was replaced the replacement is what has to be past.
 ///
 /// `deep_times` holds per network the time of the block that has the required depth now.
 #[must_use]
@@ -72,11 +157,13 @@ pub fn may_expire(
     deep_times: &BTreeMap<NetworkId, Timestamp>,
     now: Timestamp,
 ) -> bool {
-    let past = |time: Option<&Timestamp>| time.is_some_and(|time| *time > intent.expires_at);
     intent.state.closed.is_none()
         && matches!(intent.state.status, Status::Pending | Status::Partial)
-        && past(Some(&now))
-        && intent.rails.iter().all(|rail| past(deep_times.get(&rail.network)))
+        && now > intent.expires_at
+        && intent.rails.iter().all(|rail| {
+            let until = rail.replaced_at.map_or(intent.expires_at, |at| at.min(intent.expires_at));
+            deep_times.get(&rail.network).is_some_and(|time| *time > until)
+        })
 }
 
 /// Expires an intent whose time is over, unless money says otherwise. Whether every network was

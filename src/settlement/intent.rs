@@ -11,6 +11,7 @@ use confirmd_chain::{
 use serde::{Deserialize, Serialize};
 
 use super::event::{EventId, EventKind};
+use super::rail::{Matching, Rail};
 
 /// A network's id in the registry (`bsc`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -160,41 +161,13 @@ impl fmt::Display for Tolerance {
     }
 }
 
-/// One way to pay an intent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rail {
-    /// `r1`, `r2`, … in the order of the request.
-    pub rail_id: String,
-    /// The network.
-    pub network: NetworkId,
-    /// The network's CAIP-2 id.
-    pub caip2: String,
-    /// The EVM chain id.
-    pub chain_id: Option<u64>,
-    /// The asset.
-    pub asset: Asset,
-    /// The asset's CAIP-19 id.
-    pub caip19: String,
-    /// The asset's symbol.
-    pub symbol: String,
-    /// The asset's digits behind the point.
-    pub decimals: u8,
-    /// What is to be paid.
-    pub amount: Amount,
-    /// Where to.
-    pub address: Address,
-    /// Which totals settle it.
-    pub policy: AmountPolicy,
-    /// How deep it must be, floor and wish considered.
-    pub required: Confirmations,
-}
-
 /// One expected payment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Intent {
     /// Its identity.
     pub key: IntentKey,
-    /// The ways to pay it: 1 to 16.
+    /// The ways to pay it. 1 to 16 that stand; those that were replaced keep their places, since
+    /// what was reported names them by place.
     pub rails: Vec<Rail>,
     /// When it was asked for.
     pub created_at: Timestamp,
@@ -217,14 +190,36 @@ pub struct Intent {
 }
 
 impl Intent {
-    /// The rail that a credit of this asset to this address on this network pays.
+    /// The rail that a credit pays. One that took another's place never takes what was timed before
+    /// that, and the other one takes nothing else.
     #[must_use]
     pub fn rail_for(&self, credit: &Credit) -> Option<usize> {
         self.rails.iter().position(|rail| {
+            rail.takes(credit) && rail.replaced_at.is_none_or(|at| credit.credit_time < at)
+        })
+    }
+
+    /// Why a credit to one of the intent's addresses pays none of its rails.
+    #[must_use]
+    pub fn stray(&self, credit: &Credit) -> OrphanReason {
+        if self.rails.iter().any(|rail| rail.takes(credit)) {
+            return OrphanReason::OtherRail;
+        }
+        let here = |rail: &&Rail| {
             rail.network == credit.network
                 && rail.asset == credit.asset
                 && rail.address == credit.to
-        })
+        };
+        match self.rails.iter().rev().find(here).map(|rail| &rail.matching) {
+            None => OrphanReason::WrongAsset,
+            Some(Matching::ExactAmount) if !credit.is_ambiguous => OrphanReason::WrongAmount,
+            Some(_) => OrphanReason::Ambiguous,
+        }
+    }
+
+    /// The rails that nothing took the place of, with their places.
+    pub fn current_rails(&self) -> impl Iterator<Item = (usize, &Rail)> {
+        self.rails.iter().enumerate().filter(|(_, rail)| rail.replaced_at.is_none())
     }
 
     /// How deep a payment by this rail must be: once confirmed, as deep as it had to be then.
@@ -374,6 +369,10 @@ pub struct Credit {
     pub to: Address,
     /// How much arrived.
     pub amount: Amount,
+    /// The references that it carries.
+    pub references: Vec<String>,
+    /// Several open intents could have meant it, and nothing tells which.
+    pub is_ambiguous: bool,
     /// Where it stands; nowhere once a reorg took it.
     pub place: Option<Place>,
     /// The earlier of block time and first sight, kept across reorgs.
@@ -411,7 +410,7 @@ pub enum OrphanReason {
     Late,
     /// The intent was already confirmed.
     Surplus,
-    /// Another rail settled the intent.
+    /// Another rail settled the intent, or had taken this one's place.
     OtherRail,
     /// A part of an amount that never was completed in time.
     Underpaid,
@@ -421,7 +420,9 @@ pub enum OrphanReason {
     WrongAsset,
     /// The rail takes one exact amount, and this made another.
     WrongAmount,
-    /// Several intents could have meant it.
+    /// It came to a shared address, and nothing tells which intent it is for: it carries no
+    /// reference that anybody waits for, or makes none of several exact amounts. The newest intent
+    /// that waits there is named.
     Ambiguous,
 }
 

@@ -10,16 +10,20 @@ mod assess;
 mod command;
 mod event;
 mod intent;
+mod rail;
 mod settler;
 mod view;
 
 pub use advance::{Change, apply, required_of, step_heights, wake_height};
 pub use assess::{Assessment, assess};
-pub use command::{MoneySeen, cancel, created, expire, look_again, may_expire};
+pub use command::{
+    MoneySeen, Patch, PatchError, cancel, created, expire, look_again, may_expire, patch,
+};
 pub use event::{Event, EventData, EventId, EventKind, MAX_BODY_BYTES, Retraction};
 pub use intent::{
     AmountPolicy, Closed, Confirmed, Credit, Intent, IntentKey, Milestone, NetworkId, OrphanReason,
-    OrphanState, Place, Rail, Rank, ReportedOrphan, Role, State, Status, Tolerance, ToleranceError,
+    OrphanState, Place, Rank, ReportedOrphan, Role, State, Status, Tolerance, ToleranceError,
 };
+pub use rail::{Matching, Rail};
 pub use settler::Outcome;
-pub use view::{IntentView, OrphanView, RailView, TransferView, rfc3339};
+pub use view::{IntentView, OrphanView, RailView, SharedMatch, TransferView, rfc3339};

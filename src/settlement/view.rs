@@ -14,9 +14,13 @@ use super::event::derived_id;
 use super::intent::{
     AmountPolicy, Credit, Intent, IntentKey, NetworkId, OrphanReason, Role, Status,
 };
+use super::rail::Matching;
 
 /// The most transfers that an intent shows; `transfers_total` counts all.
 const TRANSFERS_SHOWN: usize = 20;
+
+/// The most replaced rails that an intent shows. Once it is settled, one at most received anything.
+const REPLACED_SHOWN: usize = 4;
 
 /// An intent as the API shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
@@ -35,7 +39,7 @@ pub struct IntentView {
     pub confirmations: u32,
     /// How deep it must be.
     pub required_confirmations: u32,
-    /// The ways to pay it.
+    /// The ways to pay it; behind them those that were replaced, where they received something.
     pub rails: Vec<RailView>,
     /// Until when a payment is in time.
     pub expires_at: String,
@@ -84,16 +88,33 @@ pub struct RailView {
     pub base_units: String,
     /// Where to.
     pub address: String,
+    /// What a payment must carry, at an address that several intents share.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// How payments are told apart at an address that several intents share without references.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub r#match: Option<SharedMatch>,
     /// Which totals settle it.
     pub amount_policy: AmountPolicy,
     /// How deep a payment must be.
     pub required_confirmations: u32,
+    /// When another rail took its place: only what is timed before is taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaced_at: Option<String>,
     /// What arrived and counts, as a decimal.
     pub received: String,
     /// What arrived and counts, in base units.
     pub received_base_units: String,
     /// What arrived beyond the amount, as a decimal, once complete.
     pub overpaid_by: Option<String>,
+}
+
+/// How payments to a shared address are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SharedMatch {
+    /// By an amount that no other open intent waits for there.
+    ExactAmount,
 }
 
 /// A transfer as the API shows it.
@@ -217,29 +238,43 @@ impl IntentView {
 }
 
 fn rails(intent: &Intent, received: &[Amount]) -> Vec<RailView> {
-    std::iter::zip(&intent.rails, received)
-        .enumerate()
-        .map(|(index, (rail, received))| {
-            let over = received.saturating_sub(rail.amount);
-            RailView {
-                rail_id: rail.rail_id.clone(),
-                network: rail.network.to_string(),
-                caip2: rail.caip2.clone(),
-                chain_id: rail.chain_id,
-                asset: rail.symbol.clone(),
-                caip19: rail.caip19.clone(),
-                decimals: rail.decimals,
-                amount: rail.amount.to_decimal(rail.decimals),
-                base_units: rail.amount.to_string(),
-                address: rail.address.to_string(),
-                amount_policy: rail.policy,
-                required_confirmations: intent.required_by(index).0,
-                received: received.to_decimal(rail.decimals),
-                received_base_units: received.to_string(),
-                overpaid_by: (!over.is_zero()).then(|| over.to_decimal(rail.decimals)),
-            }
-        })
+    let stand = intent.current_rails().map(|(index, _)| index);
+    let replaced = (0..intent.rails.len())
+        .filter(|&index| intent.rails[index].replaced_at.is_some() && !received[index].is_zero());
+    stand
+        .chain(replaced.take(REPLACED_SHOWN))
+        .map(|index| rail(intent, index, received[index]))
         .collect()
+}
+
+fn rail(intent: &Intent, index: usize, received: Amount) -> RailView {
+    let rail = &intent.rails[index];
+    let over = received.saturating_sub(rail.amount);
+    let (reference, r#match) = match &rail.matching {
+        Matching::Address => (None, None),
+        Matching::Reference { given, .. } => (Some(given.clone()), None),
+        Matching::ExactAmount => (None, Some(SharedMatch::ExactAmount)),
+    };
+    RailView {
+        rail_id: rail.rail_id.clone(),
+        network: rail.network.to_string(),
+        caip2: rail.caip2.clone(),
+        chain_id: rail.chain_id,
+        asset: rail.symbol.clone(),
+        caip19: rail.caip19.clone(),
+        decimals: rail.decimals,
+        amount: rail.amount.to_decimal(rail.decimals),
+        base_units: rail.amount.to_string(),
+        address: rail.address.to_string(),
+        reference,
+        r#match,
+        amount_policy: rail.policy,
+        required_confirmations: intent.required_by(index).0,
+        replaced_at: rail.replaced_at.map(rfc3339),
+        received: received.to_decimal(rail.decimals),
+        received_base_units: received.to_string(),
+        overpaid_by: (!over.is_zero()).then(|| over.to_decimal(rail.decimals)),
+    }
 }
 
 fn transfer(

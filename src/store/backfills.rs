@@ -141,6 +141,25 @@ impl Transaction {
         Ok(())
     }
 
+    /// The height below which an intent's newest watches on a network are looked for by a backfill;
+    /// from there on every block was decoded with them.
+    pub(super) async fn backfilled_to(
+        &mut self,
+        network: &NetworkId,
+        intent: &str,
+    ) -> Result<Option<Height>> {
+        let row = sqlx::query(
+            "SELECT to_height FROM backfills WHERE network = $1 AND intent = $2
+             ORDER BY version DESC LIMIT 1",
+        )
+        .bind(network.as_str())
+        .bind(intent)
+        .fetch_optional(&mut *self.inner)
+        .await?;
+        let to = row.map(|row| optional_number(&row, "to_height")).transpose()?.flatten();
+        Ok(to.map(Height))
+    }
+
     /// Whether an intent's past was not looked through yet.
     ///
     /// # Errors

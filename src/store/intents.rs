@@ -1,19 +1,17 @@
 //! Intents and their rails.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use confirmd_chain::{Amount, Asset, Confirmations, Timestamp, WatchKey};
+use confirmd_chain::{Confirmations, Timestamp};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe};
 
+use super::rails::RailWatch;
 use super::{
-    Result, Store, StoreError, Transaction, column, json, number, optional_number, parsed, signed,
+    Result, Store, StoreError, Transaction, column, json, number, optional_number, parsed, rails,
     to_json, transfers,
 };
-use crate::settlement::{AmountPolicy, Credit, Intent, IntentKey, NetworkId, Rail, State, Status};
-
-/// What decoders look up for a rail, in the order of the intent's rails.
-pub type RailWatch = WatchKey;
+use crate::settlement::{Credit, Intent, IntentKey, NetworkId, Rail, State, Status};
 
 /// An intent to be created.
 #[derive(Clone, Debug)]
@@ -41,8 +39,8 @@ pub enum CreateError {
     /// Another request was made under this id.
     #[error("another intent has this id")]
     IdConflict,
-    /// Another open intent waits on a rail's address for the same asset; the rail's place.
-    #[error("another open intent waits on the address of rail {0}")]
+    /// Another open intent waits for the same as a rail; the rail's place.
+    #[error("another open intent waits for the same as rail {0}")]
     AddressInUse(usize),
     /// A threshold is another than when the request was read.
     #[error("a threshold was changed meanwhile")]
@@ -97,26 +95,6 @@ fn intent(row: &AnyRow, rails: Vec<Rail>) -> Result<Intent> {
     })
 }
 
-fn rail(row: &AnyRow) -> Result<Rail> {
-    Ok(Rail {
-        rail_id: column(row, "rail_id")?,
-        network: column::<String>(row, "network")?.as_str().into(),
-        caip2: column(row, "caip2")?,
-        chain_id: optional_number(row, "chain_id")?,
-        asset: Asset::from(column::<String>(row, "asset")?.as_str()),
-        caip19: column(row, "caip19")?,
-        symbol: column(row, "symbol")?,
-        decimals: number(row, "decimals")?,
-        amount: parsed::<Amount>(row, "amount")?,
-        address: confirmd_chain::Address::from_canonical(column::<String>(row, "address")?),
-        policy: match column::<String>(row, "policy")?.as_str() {
-            "exact" => AmountPolicy::Exact,
-            _ => AmountPolicy::AtLeast,
-        },
-        required: Confirmations(number(row, "required")?),
-    })
-}
-
 /// Reads an intent with its rails and transfers.
 async fn load(
     connection: &mut AnyConnection,
@@ -126,11 +104,11 @@ async fn load(
     let text = format!("SELECT * FROM intents WHERE intent = $1{lock}");
     let row = sqlx::query(AssertSqlSafe(text)).bind(key).fetch_optional(&mut *connection).await?;
     let Some(row) = row else { return Ok(None) };
-    let rails = sqlx::query("SELECT * FROM rails WHERE intent = $1 ORDER BY position")
+    let rows = sqlx::query("SELECT * FROM rails WHERE intent = $1 ORDER BY position")
         .bind(key)
         .fetch_all(&mut *connection)
         .await?;
-    let intent = intent(&row, rails.iter().map(rail).collect::<Result<_>>()?)?;
+    let intent = intent(&row, rows.iter().map(rails::rail).collect::<Result<_>>()?)?;
     let credits = transfers::of_intent(connection, key).await?;
     Ok(Some((intent, credits)))
 }
@@ -287,27 +265,18 @@ impl Transaction {
     /// Says why it was refused; the transaction is then to be dropped.
     pub async fn create_intent(&mut self, new: &NewIntent) -> Result<(), CreateError> {
         let key = new.intent.key.to_string();
-        let networks: BTreeSet<_> = new.intent.rails.iter().map(|rail| &rail.network).collect();
-        // In the order of their ids, as every transaction that locks several of them.
-        let mut versions = Vec::with_capacity(networks.len());
-        for network in networks {
-            versions.push((network, self.raise_watch_version(network).await?));
-        }
+        let versions = self.raise_watch_versions(new.intent.rails.iter()).await?;
         self.refuse_known_id(&key, &new.request_hash).await?;
         self.refuse_over_limit(&new.api_key, new.max_open).await?;
         self.insert_intent(&key, new).await?;
-        for (position, (rail, watch)) in std::iter::zip(&new.intent.rails, &new.watches).enumerate()
-        {
-            let version = versions.iter().find(|(network, _)| **network == rail.network);
-            let version = version.map_or(0, |(_, version)| *version);
+        let added = std::iter::zip(&new.intent.rails, &new.watches).enumerate();
+        for (position, (rail, watch)) in added {
+            let version = versions.get(&rail.network).copied().unwrap_or(0);
             if !self.insert_rail(&key, position, rail, watch, version).await? {
                 return Err(CreateError::AddressInUse(position));
             }
         }
-        for (network, version) in versions {
-            let id = format!("bkf_{}", ulid::Ulid::new());
-            self.insert_backfill(&id, network, &key, version, new.look_back_from).await?;
-        }
+        self.look_back(&key, &versions, new.look_back_from).await?;
         Ok(())
     }
 
@@ -365,46 +334,6 @@ impl Transaction {
         Ok(())
     }
 
-    /// Whether the rail could be taken: no other open intent waits for the same.
-    async fn insert_rail(
-        &mut self,
-        key: &str,
-        position: usize,
-        rail: &Rail,
-        watch: &WatchKey,
-        version: i64,
-    ) -> Result<bool> {
-        let done = sqlx::query(
-            "INSERT INTO rails (intent, position, rail_id, network, caip2, chain_id, asset, caip19,
-                 symbol, decimals, amount, address, policy, required, waiting, watch, version,
-                 watching)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 1, $15, $16, 1)
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(key)
-        .bind(signed(position as u64))
-        .bind(&rail.rail_id)
-        .bind(rail.network.as_str())
-        .bind(&rail.caip2)
-        .bind(rail.chain_id.map(signed))
-        .bind(rail.asset.to_string())
-        .bind(&rail.caip19)
-        .bind(&rail.symbol)
-        .bind(i64::from(rail.decimals))
-        .bind(rail.amount.to_string())
-        .bind(rail.address.as_str())
-        .bind(match rail.policy {
-            AmountPolicy::AtLeast => "at_least",
-            AmountPolicy::Exact => "exact",
-        })
-        .bind(i64::from(rail.required.0))
-        .bind(watch.as_bytes().to_vec())
-        .bind(version)
-        .execute(&mut *self.inner)
-        .await?;
-        Ok(done.rows_affected() == 1)
-    }
-
     /// Reads an intent afresh and locks it until the end of the transaction. Several are locked
     /// in the order of their keys.
     ///
@@ -443,45 +372,5 @@ impl Transaction {
                 .await?;
         }
         Ok(())
-    }
-
-    /// Ends the watching of closed intents whose late window is over and whose transfers are
-    /// final; answers the addresses' watches that nobody else has.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn end_watching(
-        &mut self,
-        network: &NetworkId,
-        now: Timestamp,
-        finalized: confirmd_chain::Height,
-    ) -> Result<Vec<WatchKey>> {
-        let rows: Vec<(Vec<u8>,)> = sqlx::query_as(
-            "UPDATE rails SET watching = 0
-             WHERE network = $1 AND watching = 1 AND intent IN (
-                 SELECT intent FROM intents WHERE watch_until IS NOT NULL AND watch_until < $2
-                     AND NOT EXISTS (SELECT 1 FROM transfers
-                         WHERE transfers.intent = intents.intent AND height > $3))
-             RETURNING watch",
-        )
-        .bind(network.as_str())
-        .bind(now.0)
-        .bind(signed(finalized.0))
-        .fetch_all(&mut *self.inner)
-        .await?;
-        let mut ended = Vec::new();
-        for (raw,) in rows {
-            let other = sqlx::query(
-                "SELECT 1 FROM rails WHERE network = $1 AND watch = $2 AND watching = 1 LIMIT 1",
-            )
-            .bind(network.as_str())
-            .bind(raw.clone())
-            .fetch_optional(&mut *self.inner)
-            .await?;
-            if other.is_none() {
-                ended.extend(WatchKey::new(&raw));
-            }
-        }
-        Ok(ended)
     }
 }

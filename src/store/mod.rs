@@ -9,10 +9,12 @@ mod deliveries;
 mod events;
 mod intents;
 mod leases;
+mod matching;
 mod networks;
 mod orphans;
 mod outbox;
 mod outcome;
+mod rails;
 mod scans;
 mod status;
 mod tally;
@@ -34,12 +36,13 @@ pub use deliveries::{
     Attempt, Delivery, DeliveryFilter, DeliveryState, EndpointCounts, NumberedAttempt, Retry,
 };
 pub use events::{Actor, LoggedEvent, NewDelivery, TimelineEntry};
-pub use intents::{CreateError, IntentFilter, NewIntent, RailWatch};
+pub use intents::{CreateError, IntentFilter, NewIntent};
 pub use leases::{Lease, Leases};
 pub use networks::{Cursor, Fence, NetworkRow};
 pub use orphans::{Orphan, OrphanFilter};
 pub use outbox::{AttemptOutcome, Claimed, Next};
 pub use outcome::Recording;
+pub use rails::{RailWatch, Repoint};
 pub use scans::Scan;
 pub use status::{FollowerState, FollowerStatus, ProviderState};
 use tally::Tally;
@@ -112,13 +115,18 @@ impl StoreError {
     #[must_use]
     pub fn is_collision(&self) -> bool {
         let Self::Database(error) = self else { return false };
-        error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+        error.as_database_error().is_some_and(|error| {
+            error.is_unique_violation() || error.code().as_deref() == Some(DEADLOCK)
+        })
     }
 
     fn corrupt(what: &str, value: impl std::fmt::Display) -> Self {
         Self::Corrupt(format!("{what}: {value}"))
     }
 }
+
+/// PostgreSQL's `deadlock_detected`: one of two transactions was undone for the other.
+const DEADLOCK: &str = "40P01";
 
 /// A `Result` of the store.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
@@ -320,11 +328,13 @@ impl Transaction {
         Ok(())
     }
 
-    /// Ends a `SELECT` whose rows this transaction will change.
+    /// Ends a `SELECT` whose rows this transaction will change, though not their keys: whoever
+    /// adds a row that refers to one of them need not wait. Two networks' followers may each have
+    /// added a transfer to an intent before they lock it.
     const fn for_update(&self) -> &'static str {
         match self.kind {
             Kind::Sqlite => "",
-            Kind::Postgres => " FOR UPDATE",
+            Kind::Postgres => " FOR NO KEY UPDATE",
         }
     }
 

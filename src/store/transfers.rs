@@ -9,11 +9,12 @@ use confirmd_chain::{
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
+use super::matching::{AMBIGUOUS, Owner};
 use super::{
     Result, Store, StoreError, Transaction, column, json, number, optional_number, parsed, signed,
     to_json,
 };
-use crate::settlement::{Credit, NetworkId, OrphanReason, OrphanView, Place, Role};
+use crate::settlement::{Credit, NetworkId, OrphanReason, OrphanState, OrphanView, Place, Role};
 
 /// `pays:0`, `orphan:late`, `gone`.
 fn role_text(role: Role) -> String {
@@ -59,6 +60,8 @@ pub(super) fn credit(row: &AnyRow) -> Result<Credit> {
         from: sender.map(Address::from_canonical),
         to: Address::from_canonical(column::<String>(row, "receiver")?),
         amount: parsed::<Amount>(row, "amount")?,
+        references: json(row, "carried")?,
+        is_ambiguous: column::<String>(row, "allocation")? == AMBIGUOUS,
         place,
         credit_time: Timestamp(column(row, "credit_time")?),
         role: read_role(&column::<String>(row, "role")?)?,
@@ -72,6 +75,43 @@ pub(super) async fn of_intent(connection: &mut AnyConnection, key: &str) -> Resu
         .fetch_all(connection)
         .await?;
     rows.iter().map(credit).collect()
+}
+
+/// What the store has of a transfer that was seen before.
+struct Known {
+    owner: Owner,
+    asset: String,
+    receiver: String,
+    amount: String,
+    references: Vec<String>,
+    credit_time: Timestamp,
+    stands: bool,
+    /// How far the network was followed when it was reported as an orphan.
+    reported_at: Option<Height>,
+}
+
+impl Known {
+    fn read(row: &AnyRow) -> Result<Self> {
+        let orphan: OrphanState = json(row, "orphan")?;
+        Ok(Self {
+            owner: Owner::read(row)?,
+            asset: column(row, "asset")?,
+            receiver: column(row, "receiver")?,
+            amount: column(row, "amount")?,
+            references: json(row, "carried")?,
+            credit_time: Timestamp(column(row, "credit_time")?),
+            stands: optional_number::<u64>(row, "height")?.is_some(),
+            reported_at: orphan.reported.map(|told| told.height),
+        })
+    }
+
+    fn goes_to_the_same(&self, transfer: &Transfer) -> bool {
+        self.asset == transfer.asset.to_string() && self.receiver == transfer.to.as_str()
+    }
+
+    fn is_the_same(&self, transfer: &Transfer) -> bool {
+        self.amount == transfer.amount.to_string() && self.references == transfer.references
+    }
 }
 
 /// A transfer as a block shows it, with what the registry says of its asset.
@@ -106,8 +146,8 @@ impl Store {
 
 impl Transaction {
     /// Puts a transfer at its place in the chain. One that was seen before keeps its allocation,
-    /// unless it now credits another address or asset (I2). Answers the intents that it touches;
-    /// none when nobody owns the address any more.
+    /// unless it now is another payment (I2), or a rail turns up for one that had none. Answers
+    /// the intents that it touches; none when nobody owns the address any more.
     ///
     /// # Errors
     /// When the database fails.
@@ -117,94 +157,118 @@ impl Transaction {
         found: &Found<'_>,
         now: Timestamp,
     ) -> Result<BTreeSet<String>> {
-        let id = &found.transfer.id;
-        let known = sqlx::query(
-            "SELECT intent, asset, receiver FROM transfers
-             WHERE network = $1 AND tx = $2 AND idx = $3",
-        )
-        .bind(network.as_str())
-        .bind(id.transaction.as_str())
-        .bind(id.index.to_string())
-        .fetch_optional(&mut *self.inner)
-        .await?;
+        let transfer = found.transfer;
+        let credit_time = found.header.time.min(now);
         let mut touched = BTreeSet::new();
-        if let Some(row) = &known {
-            let before: String = column(row, "intent")?;
-            let same = column::<String>(row, "asset")? == found.transfer.asset.to_string()
-                && column::<String>(row, "receiver")? == found.transfer.to.as_str();
-            touched.insert(before.clone());
-            if same {
-                self.write_transfer(network, found, &before, now).await?;
-                return Ok(touched);
+        let known = self.known(network, &transfer.id).await?;
+        let owner = match &known {
+            None => self.owner(network, transfer, credit_time).await?,
+            Some(known) => {
+                touched.insert(known.owner.intent.clone());
+                self.owner_of_known(network, transfer, known).await?
             }
-        }
-        if let Some(owner) = self.owner(network, found.transfer).await? {
-            self.write_transfer(network, found, &owner, now).await?;
-            touched.insert(owner);
+        };
+        if let Some(owner) = owner {
+            self.write_transfer(network, found, &owner, credit_time).await?;
+            touched.insert(owner.intent);
         }
         Ok(touched)
     }
 
-    /// Whether a transfer is known and stands on the chain.
+    /// Who is to have a transfer that somebody had before.
+    async fn owner_of_known(
+        &mut self,
+        network: &NetworkId,
+        transfer: &Transfer,
+        known: &Known,
+    ) -> Result<Option<Owner>> {
+        if !known.goes_to_the_same(transfer) {
+            return self.owner(network, transfer, known.credit_time).await;
+        }
+        if !known.owner.is_matched() {
+            let claimed = self.claim(network, transfer, known).await?;
+            return Ok(Some(claimed.unwrap_or_else(|| known.owner.clone())));
+        }
+        let intent = &known.owner.intent;
+        if known.is_the_same(transfer) || self.still_matches(network, transfer, intent).await? {
+            return Ok(Some(known.owner.clone()));
+        }
+        self.owner(network, transfer, known.credit_time).await
+    }
+
+    /// A rail for a transfer that had none: an intent may be made after its payment came to an
+    /// address that others share (I13). What was reported as an orphan before anybody looked for
+    /// it may have been sent back by now; only a reference says beyond doubt whose it is.
+    async fn claim(
+        &mut self,
+        network: &NetworkId,
+        transfer: &Transfer,
+        known: &Known,
+    ) -> Result<Option<Owner>> {
+        let matched = self.matched(network, transfer, known.credit_time).await?;
+        let Some(owner) = matched else { return Ok(None) };
+        let is_free = match known.reported_at {
+            Some(reported) if !owner.is_by_reference() => {
+                let since = self.backfilled_to(network, &owner.intent).await?;
+                since.is_some_and(|since| reported > since)
+            }
+            _ => true,
+        };
+        Ok(is_free.then_some(owner))
+    }
+
+    /// Whether a backfill has to place a transfer: it is not known, not on the chain, or has found
+    /// a rail only now.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn is_placed(&mut self, network: &NetworkId, id: &TransferId) -> Result<bool> {
-        let row = sqlx::query(
-            "SELECT 1 FROM transfers
-             WHERE network = $1 AND tx = $2 AND idx = $3 AND height IS NOT NULL",
-        )
-        .bind(network.as_str())
-        .bind(id.transaction.as_str())
-        .bind(id.index.to_string())
-        .fetch_optional(&mut *self.inner)
-        .await?;
-        Ok(row.is_some())
+    pub async fn is_unplaced(&mut self, network: &NetworkId, transfer: &Transfer) -> Result<bool> {
+        match self.known(network, &transfer.id).await? {
+            Some(known) if known.stands && known.owner.is_matched() => Ok(false),
+            Some(known) if known.stands => {
+                Ok(self.claim(network, transfer, &known).await?.is_some())
+            }
+            _ => Ok(true),
+        }
     }
 
-    /// Who is to have a transfer: the open intent that waits for this asset here, else the newest
-    /// closed one that did and still watches, else whoever watches the address.
-    async fn owner(&mut self, network: &NetworkId, transfer: &Transfer) -> Result<Option<String>> {
-        let row = sqlx::query(
-            "SELECT rails.intent FROM rails JOIN intents ON intents.intent = rails.intent
-             WHERE rails.network = $1 AND rails.address = $2 AND rails.watching = 1
-             ORDER BY CASE WHEN rails.asset = $3 THEN 0 ELSE 1 END, rails.waiting DESC,
-                 intents.created_at DESC, rails.intent
-             LIMIT 1",
-        )
-        .bind(network.as_str())
-        .bind(transfer.to.as_str())
-        .bind(transfer.asset.to_string())
-        .fetch_optional(&mut *self.inner)
-        .await?;
-        row.map(|row| column(&row, "intent")).transpose()
+    async fn known(&mut self, network: &NetworkId, id: &TransferId) -> Result<Option<Known>> {
+        let row =
+            sqlx::query("SELECT * FROM transfers WHERE network = $1 AND tx = $2 AND idx = $3")
+                .bind(network.as_str())
+                .bind(id.transaction.as_str())
+                .bind(id.index.to_string())
+                .fetch_optional(&mut *self.inner)
+                .await?;
+        row.as_ref().map(Known::read).transpose()
     }
 
     async fn write_transfer(
         &mut self,
         network: &NetworkId,
         found: &Found<'_>,
-        owner: &str,
-        now: Timestamp,
+        owner: &Owner,
+        credit_time: Timestamp,
     ) -> Result<()> {
         let Found { transfer, header, position, symbol, decimals } = found;
         let (tx, index) = (transfer.id.transaction.as_str(), transfer.id.index.to_string());
         sqlx::query(
             "INSERT INTO transfers (network, tx, idx, intent, asset, symbol, decimals, sender,
                  receiver, amount, height, block_hash, block_time, position, credit_time, role,
-                 orphan, orphan_id, wake_height)
+                 orphan, orphan_id, wake_height, carried, allocation)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 'gone',
-                 $16, $17, NULL)
+                 $16, $17, NULL, $18, $19)
              ON CONFLICT (network, tx, idx) DO UPDATE SET
                  intent = $4, asset = $5, symbol = $6, decimals = $7, sender = $8, receiver = $9,
-                 amount = $10, height = $11, block_hash = $12, block_time = $13, position = $14,
+                 amount = $10, carried = $18, allocation = $19,
+                 height = $11, block_hash = $12, block_time = $13, position = $14,
                  credit_time = CASE WHEN transfers.credit_time < $15
                                     THEN transfers.credit_time ELSE $15 END",
         )
         .bind(network.as_str())
         .bind(tx)
         .bind(&index)
-        .bind(owner)
+        .bind(&owner.intent)
         .bind(transfer.asset.to_string())
         .bind(*symbol)
         .bind(i64::from(*decimals))
@@ -215,9 +279,11 @@ impl Transaction {
         .bind(header.hash.as_str())
         .bind(header.time.0)
         .bind(i64::from(*position))
-        .bind(header.time.0.min(now.0))
-        .bind(to_json(&crate::settlement::OrphanState::default())?)
+        .bind(credit_time.0)
+        .bind(to_json(&OrphanState::default())?)
         .bind(OrphanView::id(network, tx, &index))
+        .bind(to_json(&transfer.references)?)
+        .bind(owner.allocation)
         .execute(&mut *self.inner)
         .await?;
         self.tally.transfers.push((network.clone(), "placed", 1));

@@ -152,7 +152,7 @@ impl Committer {
     }
 
     /// Puts a block's transfers at their places; answers the intents that they touch. A backfill
-    /// takes only those that nobody has yet.
+    /// takes only those that no rail has yet.
     async fn place(
         &self,
         tx: &mut Transaction,
@@ -164,7 +164,7 @@ impl Committer {
         for (position, transfer) in (0_u32..).zip(&block.transfers) {
             // The chain decodes registered assets only, so an unknown one cannot come.
             let Some((symbol, decimals)) = self.assets.get(&transfer.asset) else { continue };
-            if only_new && tx.is_placed(&self.network, &transfer.id).await? {
+            if only_new && !tx.is_unplaced(&self.network, transfer).await? {
                 continue;
             }
             let found =
@@ -181,6 +181,14 @@ impl Committer {
             return Ok(false);
         }
         let now = self.clock.now();
+        let mut intents = Vec::with_capacity(touch.intents.len());
+        for key in &touch.intents {
+            let found = tx.lock_intent(key).await?;
+            let missing = || StoreError::Corrupt(format!("a transfer names no intent: {key}"));
+            intents.push(found.ok_or_else(missing)?);
+        }
+        // Only now: another network's follower may have moved an intent and its own cursor while
+        // this one waited for the lock.
         let cursors = tx.cursors().await?;
         let cursor = cursors.get(&self.network).copied().unwrap_or(touch.from);
         let actor = Actor { kind: "chain".to_owned(), name: self.network.to_string() };
@@ -193,10 +201,7 @@ impl Committer {
             now,
         };
         let mut reported = false;
-        for key in &touch.intents {
-            let Some((intent, credits)) = tx.lock_intent(key).await? else {
-                return Err(StoreError::Corrupt(format!("a transfer names no intent: {key}")));
-            };
+        for (intent, credits) in intents {
             let heights = step_heights(&intent, &credits, &self.network, touch.from, cursor);
             let times = self.times(tx, heights, touch.blocks).await?;
             let outcome = apply(

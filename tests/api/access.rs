@@ -16,6 +16,7 @@ async fn without_a_known_key_nothing_is_answered() {
         (Method::POST, "/v1/intents"),
         (Method::GET, "/v1/intents"),
         (Method::GET, "/v1/intents/a"),
+        (Method::PATCH, "/v1/intents/a"),
         (Method::POST, "/v1/intents/a/cancel"),
         (Method::POST, "/v1/intents/a/retry"),
         (Method::GET, "/v1/intents/a/timeline"),

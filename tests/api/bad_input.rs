@@ -74,9 +74,12 @@ async fn every_bad_value_is_named_by_its_pointer_i14() {
         ("/rails/0/address", json!(SEED), "private key"),
         ("/rails/0/amount_policy", json!("about"), "at_least"),
         ("/rails/0/wallet", json!("shop"), "not take it yet"),
-        ("/rails/0/memo", json!("m"), "not take it yet"),
-        ("/rails/0/reference", json!("00"), "not take it yet"),
-        ("/rails/0/match", json!("exact_amount"), "not take it yet"),
+        ("/rails/0/memo", json!("m"), "carry no memo"),
+        ("/rails/0/reference", json!("00"), "16 hex digits"),
+        ("/rails/0/reference", json!("0123456789abcdef01"), "16 hex digits"),
+        ("/rails/0/reference", json!("0123456789abcdeg"), "16 hex digits"),
+        ("/rails/0/reference", json!(7), "expected a string"),
+        ("/rails/0/match", json!("about"), "exact_amount"),
         ("/rails/0/amuont", json!("1"), "did you mean `amount`"),
         ("/expires_at", json!("2025-12-31T23:59:59Z"), "in the past"),
         ("/expires_at", json!("2026-01-01T00:00:00Z"), "in the past"),
@@ -166,6 +169,62 @@ async fn rails_that_repeat_each_other_are_refused_i14() {
     ]});
     let answer = api.post("/v1/intents", WRITER, &body).await;
     assert_eq!(answer.problem(422, "invalid-value"), ["/rails/2"]);
+}
+
+#[tokio::test]
+async fn rails_that_share_an_address_are_held_to_what_can_tell_them_apart_i14() {
+    let api = Api::start("http://127.0.0.1:1").await;
+    let reference = json!("0123456789abcdef");
+    let exact = json!("exact_amount");
+    let cases = [
+        (json!({ "match": exact, "amount_policy": "at_least" }), "/rails/0/amount_policy"),
+        (json!({ "match": exact, "reference": reference }), "/rails/0/match"),
+        (
+            json!({ "network": "anvil", "asset": "native", "reference": reference }),
+            "/rails/0/reference",
+        ),
+    ];
+    for (fields, pointer) in cases {
+        let mut body = order("shared", &address(1));
+        for (name, value) in fields.as_object().expect("an object") {
+            body["rails"][0][name] = value.clone();
+        }
+        let answer = api.post("/v1/intents", WRITER, &body).await;
+        assert_eq!(answer.problem(422, "invalid-value"), [pointer], "{fields}");
+    }
+    let mut body = order("shared", &address(1));
+    body["rails"][0]["match"] = exact;
+    body["tolerance"] = json!("0.01");
+    let answer = api.post("/v1/intents", WRITER, &body).await;
+    assert_eq!(answer.problem(422, "invalid-value"), ["/tolerance"]);
+    body["tolerance"] = json!("0");
+    let rails = api.post("/v1/intents", WRITER, &body).await.expect(201)["rails"].clone();
+    assert_eq!([&rails[0]["match"], &rails[0]["amount_policy"]], ["exact_amount", "exact"]);
+}
+
+#[tokio::test]
+async fn a_patch_that_cannot_be_is_refused_by_its_pointer_i14() {
+    let api = Api::start("http://127.0.0.1:1").await;
+    api.post("/v1/intents", WRITER, &order("order-1", &address(1))).await.expect(201);
+    let before = api.get("/v1/intents/order-1", WRITER).await.expect(200);
+    let cases = [
+        (json!({ "rails": null }), "/rails"),
+        (json!({ "rails": [] }), "/rails"),
+        (json!({ "rails": rails(17) }), "/rails"),
+        (json!({ "rails": [{ "network": "bsc" }] }), "/rails/0/asset"),
+        (json!({ "expires_at": null }), "/expires_at"),
+        (json!({ "expires_at": "2025-12-31T23:59:59Z" }), "/expires_at"),
+        (json!({ "metadata": [1] }), "/metadata"),
+        (json!({ "metadata": { "a": "x".repeat(4_096) } }), "/metadata"),
+        (json!({ "tolerance": "0.1" }), "/tolerance"),
+        (json!([]), ""),
+    ];
+    for (body, pointer) in cases {
+        let request = api.request(Method::PATCH, "/v1/intents/order-1", WRITER).json(&body);
+        let pointers = api.send(request).await.problem(422, "invalid-value");
+        assert!(pointers.iter().any(|named| named == pointer), "{body}: {pointers:?}");
+    }
+    assert_eq!(api.get("/v1/intents/order-1", WRITER).await.expect(200), before);
 }
 
 #[tokio::test]
@@ -274,6 +333,8 @@ fn any_request() -> impl Strategy<Value = Value> {
         "/rails/0/address",
         "/rails/0/amount_policy",
         "/rails/0/memo",
+        "/rails/0/reference",
+        "/rails/0/match",
         "/expires_at",
         "/confirmations",
         "/tolerance",

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::{Api, WRITER, address, on_both, order};
@@ -256,6 +257,84 @@ async fn a_paid_intent_shows_its_transfers_and_is_not_cancelled() {
             (&json!(200), &json!(2))
         );
         api.command("/v1/intents/order-1/cancel", WRITER).await.problem(409, "money-seen");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn at_once_asked_for_one_address_it_is_one_intents_own_or_shared_never_both() {
+    on_both(async |api| {
+        for round in 0..6 {
+            let ask = async |number: u64| {
+                let id = format!("order-{round}-{number}");
+                let mut body = order(&id, &address(round));
+                match number % 3 {
+                    0 => {}
+                    1 => body["rails"][0]["match"] = json!("exact_amount"),
+                    _ => body["rails"][0]["reference"] = json!("0123456789abcdef"),
+                }
+                let answer = api.post("/v1/intents", WRITER, &body).await;
+                match answer.status {
+                    201 => Some(number % 3),
+                    _ => {
+                        let pointers = answer.problem(409, "address-in-use");
+                        assert_eq!(pointers, ["/rails/0/address"]);
+                        None
+                    }
+                }
+            };
+            let made: Vec<_> = join_all((0..9).map(ask)).await.into_iter().flatten().collect();
+            let mut kinds = made.clone();
+            kinds.sort_unstable();
+            kinds.dedup();
+            assert_eq!(kinds.len(), made.len(), "each is taken once: {made:?}");
+            assert!(made == [0] || !made.contains(&0), "one of its own, or shared: {made:?}");
+            assert!(!made.is_empty());
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_patch_is_held_to_the_same_addresses_and_an_intent_that_is_over_stays() {
+    on_both(async |api| {
+        api.post("/v1/intents", WRITER, &order("first", &address(1))).await.expect(201);
+        api.post("/v1/intents", WRITER, &order("second", &address(2))).await.expect(201);
+        let patch = async |id: &str, body: Value| {
+            let path = format!("/v1/intents/{id}");
+            api.send(api.request(reqwest::Method::PATCH, &path, WRITER).json(&body)).await
+        };
+        let rails = |n: u64| json!({ "rails": order("", &address(n))["rails"] });
+        let taken = patch("second", rails(1)).await;
+        assert_eq!(taken.problem(409, "address-in-use"), ["/rails/0/address"]);
+        assert_eq!(
+            api.get("/v1/intents/second", WRITER).await.expect(200)["rails"][0]["address"],
+            address(2)
+        );
+        // Once the first has gone elsewhere, its address is free.
+        let moved = patch("first", rails(3)).await.expect(200);
+        assert_eq!(moved["rails"][0]["rail_id"], "r2");
+        let moved = patch("second", rails(1)).await.expect(200);
+        assert_eq!(moved["rails"][0]["address"], address(1));
+
+        // RFC 7396: fields merge, `null` takes one away, and all may be repeated.
+        for _ in 0..2 {
+            patch("first", json!({ "metadata": { "a": { "b": 1, "c": 2 } } })).await.expect(200);
+        }
+        let body = json!({ "metadata": { "a": { "b": null }, "d": 3 },
+            "expires_at": "2026-01-02T00:00:00Z" });
+        let changed = patch("first", body).await.expect(200);
+        assert_eq!(changed["metadata"], json!({ "a": { "c": 2 }, "d": 3 }));
+        assert_eq!(changed["expires_at"], "2026-01-02T00:00:00.000Z");
+        let timeline = api.get("/v1/intents/first/timeline", WRITER).await.expect(200);
+        let types: Vec<_> = timeline["data"].as_array().expect("lines").iter().collect();
+        let changes = types.iter().filter(|line| line["type"] == "intent.changed").count();
+        assert_eq!(changes, 3, "what changes nothing is no line: {timeline}");
+
+        api.command("/v1/intents/first/cancel", WRITER).await.expect(200);
+        patch("first", rails(4)).await.problem(409, "closed");
+        patch("first", rails(3)).await.expect(200);
+        patch("nothing", rails(4)).await.problem(404, "not-found");
     })
     .await;
 }

@@ -57,7 +57,12 @@ fn a_body_stays_below_its_limit_whatever_happens() {
         metadata: Value::String("m".repeat(4_094)),
         ..intent(rails.collect(), 1_000_000_000)
     });
-    let pay = |n: usize| Pay { tx: format!("0x{n:064}"), asset: "USD0".to_owned(), amount: 1 };
+    let pay = |n: usize| Pay {
+        tx: format!("0x{n:064}"),
+        asset: "USD0".to_owned(),
+        amount: 1,
+        ..Pay::default()
+    };
     let paid: Vec<_> = (0..500).map(|n| vec![pay(n)]).collect();
     sim.extend("a", &paid);
     sim.reorg("a", 0, &[Vec::new()]);

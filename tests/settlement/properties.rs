@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use confirmd::settlement::{AmountPolicy, Event, EventKind, Intent, IntentView, Role};
+use confirmd::settlement::{AmountPolicy, Event, EventKind, Intent, IntentView, Matching, Role};
 use confirmd_chain::Height;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -22,12 +22,16 @@ enum Act {
 
 /// Few transactions and few amounts, so that they come back, collide, and add up.
 fn pay() -> impl Strategy<Value = Pay> {
-    (1..=6_u8, select(vec!["USD", "USD", "USD", "EUR", "GBP"]), select(vec![3, 4, 5, 9, 10, 12]))
-        .prop_map(|(tx, asset, amount)| Pay {
-            tx: format!("t{tx}"),
-            asset: asset.to_owned(),
-            amount,
-        })
+    let asset = select(vec!["USD", "USD", "USD", "EUR", "GBP"]);
+    let amount = select(vec![3, 4, 5, 9, 10, 12]);
+    let reference = select(vec![None, Some("ours"), Some("ours"), Some("another")]);
+    (1..=6_u8, asset, amount, reference).prop_map(|(tx, asset, amount, reference)| Pay {
+        tx: format!("t{tx}"),
+        asset: asset.to_owned(),
+        amount,
+        reference: reference.map(str::to_owned),
+        ..Pay::default()
+    })
 }
 
 fn branch() -> impl Strategy<Value = Vec<Vec<Pay>>> {
@@ -44,9 +48,37 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     prop::collection::vec(act, 1..10)
 }
 
+/// What tells a rail's payments from others at the same address.
+fn matching() -> impl Strategy<Value = Matching> {
+    let (given, carried) = ("ours".to_owned(), "ours".to_owned());
+    let reference = Matching::Reference { given, carried };
+    select(vec![Matching::Address, Matching::Address, reference, Matching::ExactAmount])
+}
+
+/// An intent with several kinds of rails, the first of which may have been replaced.
+fn intents() -> impl Strategy<Value = Intent> {
+    let replaced = select(vec![None, None, Some(4), Some(9)]);
+    (plain_intents(), matching(), matching(), replaced).prop_map(|(intent, first, second, at)| {
+        let mut intent = intent;
+        intent.rails[0].matching = first;
+        intent.rails[1].matching = second;
+        if let Some(height) = at {
+            let instead = rail("r3", "a", "USD", 12, 2);
+            intent.rails[0].replaced_at = Some(time_of(Height(height)));
+            intent.rails.push(instead);
+        }
+        for rail in &mut intent.rails {
+            if rail.matching == Matching::ExactAmount {
+                rail.policy = AmountPolicy::Exact;
+            }
+        }
+        intent
+    })
+}
+
 /// Two rails on one network. Networks know no common order of blocks, so what a fresh scan of two
 /// would tell first is not defined; stories cover them.
-fn intents() -> impl Strategy<Value = Intent> {
+fn plain_intents() -> impl Strategy<Value = Intent> {
     let policy = || select(vec![AmountPolicy::AtLeast, AmountPolicy::Exact]);
     (1..5_u32, 1..5_u32, policy(), policy(), select(vec!["0", "0.1"]), any::<bool>()).prop_map(
         |(first, second, policy, other, tolerance, wants_progress)| {

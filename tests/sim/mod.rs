@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use confirmd::settlement::{
-    AmountPolicy, Change, Credit, Event, EventId, EventKind, Intent, IntentKey, MoneySeen,
-    NetworkId, OrphanState, Outcome, Place, Rail, Retraction, Role, State, apply, cancel, expire,
-    look_again, may_expire,
+    AmountPolicy, Change, Credit, Event, EventId, EventKind, Intent, IntentKey, Matching,
+    MoneySeen, NetworkId, OrphanState, Outcome, Patch, PatchError, Place, Rail, Retraction, Role,
+    State, apply, cancel, expire, look_again, may_expire, patch,
 };
 use confirmd_chain::{
     Address, Amount, Asset, BlockHash, Confirmations, Height, Timestamp, TransactionId, TransferId,
@@ -22,7 +22,7 @@ pub(crate) const BLOCK_MS: i64 = 1_000;
 pub(crate) const NOW: Timestamp = Timestamp(1_000_000_000);
 
 /// One transfer in a block.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pay {
     /// The transaction.
     pub(crate) tx: String,
@@ -30,6 +30,12 @@ pub(crate) struct Pay {
     pub(crate) asset: String,
     /// How much, in base units.
     pub(crate) amount: u64,
+    /// What it carries, if anything.
+    pub(crate) reference: Option<String>,
+    /// Where to; `receiver` where it is left out.
+    pub(crate) to: Option<String>,
+    /// Several intents could have meant it.
+    pub(crate) is_ambiguous: bool,
 }
 
 /// A chain as its surviving blocks, from height 1.
@@ -129,8 +135,10 @@ impl Sim {
             symbol: pay.asset.clone(),
             decimals: 0,
             from: None,
-            to: Address::from_canonical("receiver"),
+            to: Address::from_canonical(pay.to.as_deref().unwrap_or("receiver")),
             amount: Amount::from(pay.amount),
+            references: pay.reference.iter().cloned().collect(),
+            is_ambiguous: pay.is_ambiguous,
             place: Some(place),
             credit_time: seen.min(time_of(height)),
             role: Role::Gone,
@@ -173,6 +181,20 @@ impl Sim {
     pub(crate) fn require(&mut self, depth: Confirmations) {
         self.intent.rails[0].required = depth;
         self.take(look_again(self.intent.clone(), self.credits.clone(), &self.cursors(), NOW));
+    }
+
+    /// Gives the intent other rails at a time.
+    pub(crate) fn repoint(&mut self, rails: Vec<Rail>, at: Timestamp) -> Result<bool, PatchError> {
+        let asked = Patch { rails: Some(rails), ..Patch::default() };
+        let changed = patch(self.intent.clone(), &self.credits, asked, at)?;
+        let is_changed = changed.is_some();
+        if let Some(intent) = changed {
+            for rail in &intent.rails {
+                self.chains.entry(rail.network.clone()).or_default();
+            }
+            self.intent = intent;
+        }
+        Ok(is_changed)
     }
 
     fn take(&mut self, outcome: Outcome) {
@@ -280,8 +302,10 @@ pub(crate) fn rail(id: &str, network: &str, symbol: &str, amount: u64, required:
         decimals: 0,
         amount: Amount::from(amount),
         address: Address::from_canonical("receiver"),
+        matching: Matching::Address,
         policy: AmountPolicy::AtLeast,
         required: Confirmations(required),
+        replaced_at: None,
     }
 }
 
@@ -302,15 +326,24 @@ pub(crate) fn intent(rails: Vec<Rail>, expires_at: i64) -> Intent {
     }
 }
 
-/// Reads blocks: `t1=5 | t2=3 t3=2@EUR | -` is three of them.
+/// Reads blocks: `t1=5 | t2=3 t3=2@EUR | -` is three of them; `t1=5#ref` carries a reference,
+/// `t1=5>old` goes to another address, `t1=5?` could be meant for several intents.
 pub(crate) fn blocks(text: &str) -> Vec<Vec<Pay>> {
     let pay = |word: &str| {
         let (tx, rest) = word.split_once('=').expect("tx=amount");
+        let is_ambiguous = rest.ends_with('?');
+        let rest = rest.trim_end_matches('?');
+        let (rest, to) = rest.split_once('>').map_or((rest, None), |(rest, to)| (rest, Some(to)));
+        let (rest, reference) =
+            rest.split_once('#').map_or((rest, None), |(rest, told)| (rest, Some(told)));
         let (amount, asset) = rest.split_once('@').unwrap_or((rest, "USD"));
         Pay {
             tx: tx.to_owned(),
             asset: asset.to_owned(),
             amount: amount.parse().expect("a number"),
+            reference: reference.map(str::to_owned),
+            to: to.map(str::to_owned),
+            is_ambiguous,
         }
     };
     let block = |text: &str| text.split_whitespace().filter(|w| *w != "-").map(pay).collect();

@@ -12,6 +12,7 @@ mod lifecycle;
 mod payments;
 mod providers;
 mod proxy;
+mod rails;
 mod readme;
 mod receiver;
 mod reorgs;

@@ -50,6 +50,10 @@ pub(crate) struct Options {
     pub(crate) providers: Vec<(&'static str, String)>,
     /// More TOML for the configuration.
     pub(crate) more: String,
+    /// Request Network's fee proxies on the node: for tokens, for the native coin.
+    pub(crate) fee_proxies: Option<[Address; 2]>,
+    /// More registry files.
+    pub(crate) networks: Vec<String>,
 }
 
 impl Default for Options {
@@ -63,6 +67,8 @@ impl Default for Options {
             slots_in_an_epoch: 32,
             providers: Vec::new(),
             more: String::new(),
+            fee_proxies: None,
+            networks: Vec::new(),
         }
     }
 }
@@ -122,8 +128,12 @@ impl Rig {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("confirmd-{}-{number}", std::process::id()));
         std::fs::create_dir_all(folder.join("networks")).expect("a folder");
-        std::fs::write(folder.join("networks/anvil.toml"), registry(usdc, dai, taxed))
+        std::fs::write(folder.join("networks/anvil.toml"), registry(&options, [usdc, dai, taxed]))
             .expect("a registry file");
+        for (number, network) in options.networks.iter().enumerate() {
+            let path = folder.join(format!("networks/more-{number}.toml"));
+            std::fs::write(path, network).expect("a registry file");
+        }
         let database = match options.store {
             StoreKind::Sqlite => None,
             StoreKind::Postgres => Some(Database::create("stories").await.expect("PostgreSQL")),
@@ -248,6 +258,11 @@ impl Rig {
         answer.expect("the daemon answers").text().await.expect("text")
     }
 
+    /// `PATCH`, as the backend: status code and body.
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> (u16, Value) {
+        self.call(reqwest::Method::PATCH, path, Some(body)).await
+    }
+
     async fn call(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> (u16, Value) {
         let url = format!("{}{path}", self.url());
         let mut request = self.http.request(method, url).bearer_auth(KEY);
@@ -366,19 +381,23 @@ impl Drop for Rig {
     }
 }
 
-fn registry(usdc: Address, dai: Address, taxed: Address) -> String {
+fn registry(options: &Options, [usdc, dai, taxed]: [Address; 3]) -> String {
     let token = |symbol: &str, address: Address, decimals: u8| {
         format!(
             "\n[[tokens]]\nsymbol = \"{symbol}\"\nname = \"{symbol}\"\naddress = \"{address}\"\n\
              decimals = {decimals}\n"
         )
     };
+    let proxies = options.fee_proxies.map(|[erc20, native]| {
+        format!("fee_proxies = {{ erc20 = \"{erc20}\", native = \"{native}\" }}\n")
+    });
     format!(
         "id = \"anvil\"\nname = \"Anvil\"\nshort_name = \"ANVIL\"\nfamily = \"evm\"\n\
          caip2 = \"eip155:31337\"\nchain_id = 31337\nblock_time = \"1s\"\n\
          confirmations = {{ default = 3, floor = 1 }}\nfinality = {{ tag = \"finalized\" }}\n\
          receipts = \"ethereum\"\nverify_from = 0\n\
-         native = {{ symbol = \"ETH\", name = \"Ether\", decimals = 18 }}\n{}{}{}",
+         native = {{ symbol = \"ETH\", name = \"Ether\", decimals = 18 }}\n{}{}{}{}",
+        proxies.unwrap_or_default(),
         token("USDC", usdc, 18),
         token("DAI", dai, 6),
         token("TAX", taxed, 6),

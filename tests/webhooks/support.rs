@@ -6,8 +6,8 @@ use std::time::Duration;
 use confirmd::clock::Clock;
 use confirmd::config::{Dialect, Endpoint};
 use confirmd::settlement::{
-    AmountPolicy, Credit, Event, EventId, EventKind, Intent, IntentKey, IntentView, NetworkId,
-    OrphanState, Place, Rail, Role, State, Tolerance,
+    AmountPolicy, Credit, Event, EventId, EventKind, Intent, IntentKey, IntentView, Matching,
+    NetworkId, OrphanState, Place, Rail, Role, State, Tolerance,
 };
 use confirmd::store::{Delivery, DeliveryFilter, NewDelivery, NumberedAttempt, Store};
 use confirmd::webhook::{Courier, Endpoints, Waker};
@@ -45,8 +45,10 @@ pub(crate) fn intent(id: &str, endpoints: &[&str]) -> Intent {
             decimals: 18,
             amount: Amount::parse_decimal("12.5", 18).unwrap(),
             address: Address::from_canonical("0x70997970C51812dc3A010C7d01b50e0d17dc79C8"),
+            matching: Matching::Address,
             policy: AmountPolicy::AtLeast,
             required: Confirmations(12),
+            replaced_at: None,
         }],
         created_at: START,
         expires_at: START.plus_ms(3_600_000),
@@ -75,6 +77,8 @@ pub(crate) fn credit(intent: &Intent, amount: &str) -> Credit {
         from: None,
         to: rail.address.clone(),
         amount: Amount::parse_decimal(amount, rail.decimals).unwrap(),
+        references: Vec::new(),
+        is_ambiguous: false,
         place: Some(Place {
             height: Height(100),
             hash: BlockHash::new(format!("0x{}", "cd".repeat(32))),

@@ -20,7 +20,7 @@ use crate::settlement::{self, Intent, IntentKey, NetworkId, Outcome, State as In
 use crate::store::{CreateError, NewIntent, Recording};
 
 /// Two requests that make the same intent at once meet in the database; the loser looks again.
-const TRIES: u32 = 3;
+pub(super) const TRIES: u32 = 3;
 
 /// Create an intent
 ///

@@ -346,11 +346,13 @@ const fn in_words(reason: OrphanReason) -> &'static str {
     match reason {
         OrphanReason::Late => "It came after the expiry.",
         OrphanReason::Surplus => "The intent was confirmed before it came.",
-        OrphanReason::OtherRail => "Another rail settled the intent.",
+        OrphanReason::OtherRail => {
+            "Another rail settled the intent, or had taken this one's place."
+        }
         OrphanReason::Underpaid => "It is a part of an amount that was not completed in time.",
         OrphanReason::Cancelled => "The intent was cancelled.",
         OrphanReason::WrongAsset => "No rail of the intent takes this asset at this address.",
         OrphanReason::WrongAmount => "The rail takes one exact amount, and this made another.",
-        OrphanReason::Ambiguous => "Several intents could have meant it.",
+        OrphanReason::Ambiguous => "Nothing tells which intent it is for.",
     }
 }

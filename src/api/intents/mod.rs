@@ -1,7 +1,9 @@
-//! Intents: create, list, look at, cancel, and send their webhooks again.
+//! Intents: create, list, look at, change, cancel, and send their webhooks again.
 
 mod create;
 mod explain;
+mod patch;
+mod rails;
 mod request;
 
 use std::collections::BTreeMap;
@@ -27,7 +29,7 @@ pub(super) use request::{MAX_CONFIRMATIONS, read_confirmations};
 pub(super) fn routes() -> OpenApiRouter<Context> {
     OpenApiRouter::new()
         .routes(routes!(create::create, list))
-        .routes(routes!(get))
+        .routes(routes!(get, patch::patch))
         .routes(routes!(cancel))
         .routes(routes!(retry))
         .routes(routes!(timeline))
@@ -198,9 +200,9 @@ async fn cancel(
     let actor = caller.actor(read_actor(&body)?);
     let now = context.clock.now();
     let mut transaction = context.store.begin().await?;
-    let cursors = transaction.cursors().await?;
     let found = transaction.lock_intent(&key.to_string()).await?;
     let (intent, credits) = found.ok_or(Problem::NotFound("intent"))?;
+    let cursors = transaction.cursors().await?;
     if credits.is_empty() && intent.state.status == Status::Expired {
         return Err(Problem::Closed);
     }

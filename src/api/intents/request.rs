@@ -2,23 +2,23 @@
 
 use std::collections::BTreeSet;
 
-use confirmd_chain::{Address, AddressError, Amount, Confirmations, Timestamp, WatchKey};
+use confirmd_chain::{Confirmations, Timestamp, WatchKey};
 use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use super::Note;
+use super::rails::{CreateRail, ReadRail, clamped, read_rails};
 use crate::api::Context;
 use crate::api::input::{Errors, Field, Object, parse_time};
-use crate::config::{Followed, FollowedAsset, list_of, nearest};
-use crate::settlement::{AmountPolicy, NetworkId, Rail, Tolerance};
+use crate::config::nearest;
+use crate::settlement::{Matching, Rail, Tolerance};
 use crate::webhook::check_url;
 
 const MAX_ID: usize = 128;
-const MAX_RAILS: usize = 16;
 const MAX_ENDPOINTS: usize = 16;
-const MAX_METADATA_BYTES: usize = 4 * 1024;
+pub(super) const MAX_METADATA_BYTES: usize = 4 * 1024;
 /// Together with sixteen rails and the metadata it must fit a webhook's body.
 const MAX_DIALECT_DATA_BYTES: usize = 2 * 1024;
 /// As many blocks as are kept: a deeper reorg takes an operator anyway (I5).
@@ -60,27 +60,6 @@ pub(super) struct CreateIntent {
     dialect_data: Option<Value>,
 }
 
-/// One way to pay.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "shows the body in the OpenAPI document; it is read field by field")]
-pub(super) struct CreateRail {
-    /// A followed network: its registry id (`bsc`) or CAIP-2 id (`eip155:56`).
-    #[schema(examples("bsc"))]
-    network: String,
-    /// A symbol of that network's registry, `native`, a token's address that the registry knows,
-    /// or a CAIP-19 id.
-    #[schema(examples("USDT"))]
-    asset: String,
-    /// A decimal string with at most the asset's decimals.
-    #[schema(examples("12.50"))]
-    amount: String,
-    /// Where to.
-    address: String,
-    /// Which totals settle the rail.
-    amount_policy: Option<AmountPolicy>,
-}
-
 /// A request with everything in it known and canonical.
 #[derive(Debug)]
 pub(super) struct Request {
@@ -101,12 +80,6 @@ pub(super) struct Request {
     pub(super) dialect_data: Value,
     /// What was taken otherwise than asked for.
     pub(super) notes: Vec<Note>,
-}
-
-struct ReadRail {
-    rail: Rail,
-    watch: WatchKey,
-    floor: Confirmations,
 }
 
 impl Request {
@@ -132,6 +105,11 @@ impl Request {
             errors.add("/expires_at", PAST);
         }
         let rails = rails?;
+        if tolerance.is_some_and(|tolerance| tolerance != Tolerance::default())
+            && let Some(exact) = rails.iter().position(ReadRail::is_exact)
+        {
+            errors.add("/tolerance", format!("rail {exact} is told by its exact amount"));
+        }
         let notes = clamped(wish, &rails);
         let lowest_floor = rails.iter().map(|read| read.floor).min()?;
         Some(Self {
@@ -153,12 +131,19 @@ impl Request {
     /// one. What is left out counts as left out, not as what the default was at the time.
     pub(super) fn hash(&self) -> String {
         let rail = |rail: &Rail| {
+            let (reference, is_exact) = match &rail.matching {
+                Matching::Address => (None, false),
+                Matching::Reference { carried, .. } => (Some(carried), false),
+                Matching::ExactAmount => (None, true),
+            };
             serde_json::json!([
                 rail.network,
                 rail.asset.to_string(),
                 rail.amount,
                 rail.address,
-                rail.policy
+                rail.policy,
+                reference,
+                is_exact,
             ])
         };
         let endpoints = self.endpoints.as_ref().map(|names| names.iter().collect::<BTreeSet<_>>());
@@ -221,7 +206,11 @@ pub(in crate::api) fn read_confirmations(
 
 /// A time that is over by now is no mistake of its own yet: a request that is repeated later is
 /// still the same request.
-fn read_expiry(field: &Field<'_>, context: &Context, errors: &mut Errors) -> Option<Timestamp> {
+pub(super) fn read_expiry(
+    field: &Field<'_>,
+    context: &Context,
+    errors: &mut Errors,
+) -> Option<Timestamp> {
     let text = field.string(errors)?;
     let Some(time) = parse_time(text) else {
         errors.add(&field.pointer, "expected a time such as 2026-12-01T12:00:00.000Z (RFC 3339)");
@@ -294,196 +283,4 @@ fn refuse_callback(object: &mut Object<'_>, errors: &mut Errors) {
     }
     let instead = "name configured `endpoints` instead";
     errors.add(&field.pointer, format!("this version does not take it yet; {instead}"));
-}
-
-fn read_rails(
-    field: &Field<'_>,
-    wish: Option<Confirmations>,
-    context: &Context,
-    errors: &mut Errors,
-) -> Option<Vec<ReadRail>> {
-    let items = field.array(errors)?;
-    if !(1..=MAX_RAILS).contains(&items.len()) {
-        errors.add(&field.pointer, format!("expected 1 to {MAX_RAILS} rails"));
-        return None;
-    }
-    let mut rails: Vec<Option<ReadRail>> = Vec::with_capacity(items.len());
-    for (place, item) in items.iter().enumerate() {
-        let read = read_rail(place, item, wish, context, errors);
-        if let Some(ReadRail { rail, .. }) = &read {
-            let same = |other: &ReadRail| {
-                (&other.rail.network, &other.rail.asset, &other.rail.address)
-                    == (&rail.network, &rail.asset, &rail.address)
-            };
-            if let Some(other) = rails.iter().position(|other| other.as_ref().is_some_and(same)) {
-                let pointer = &item.pointer;
-                errors.add(pointer, format!("repeats network, asset and address of rail {other}"));
-            }
-        }
-        rails.push(read);
-    }
-    rails.into_iter().collect()
-}
-
-fn read_rail(
-    place: usize,
-    item: &Field<'_>,
-    wish: Option<Confirmations>,
-    context: &Context,
-    errors: &mut Errors,
-) -> Option<ReadRail> {
-    let mut object = item.object(errors)?;
-    let network = object.required("network", "a network such as \"bsc\"", errors);
-    let asset = object.required("asset", "an asset such as \"USDT\" or \"native\"", errors);
-    let amount = object.required("amount", "a decimal string such as \"12.50\"", errors);
-    object.not_yet("wallet", "give an `address`", errors);
-    object.not_yet("memo", "give each intent an address of its own", errors);
-    object.not_yet("reference", "give each intent an address of its own", errors);
-    object.not_yet("match", "give each intent an address of its own", errors);
-    let address = object.required("address", "the address to be paid", errors);
-    let policy = object.optional("amount_policy").map(|field| read_policy(&field, errors));
-    object.end(errors);
-    // An address is looked at even where the network is not known: a private key is refused
-    // wherever it stands.
-    let network = network.and_then(|field| read_network(&field, context, errors));
-    let followed = network.as_ref().map(|(_, followed)| *followed);
-    let asset =
-        asset.and_then(|field| followed.and_then(|followed| read_asset(&field, followed, errors)));
-    let amount = amount.and_then(|field| read_amount(&field, asset, errors));
-    let id = network.as_ref().map(|(id, _)| id);
-    let address = address.and_then(|field| read_address(&field, id, context, errors));
-    let ((id, followed), asset, amount) = (network?, asset?, amount?);
-    let ((address, watch), policy) = (address?, policy.unwrap_or(Some(AmountPolicy::default()))?);
-    let floor = followed.network.floor;
-    let threshold = asset.confirmations.unwrap_or(followed.threshold);
-    let rail = Rail {
-        rail_id: format!("r{}", place + 1),
-        network: id,
-        caip2: followed.network.caip2.clone(),
-        chain_id: followed.network.chain_id,
-        asset: asset.info.asset.clone(),
-        caip19: asset.info.caip19.clone(),
-        symbol: asset.info.symbol.clone(),
-        decimals: asset.info.decimals,
-        amount,
-        address,
-        policy,
-        required: wish.unwrap_or(threshold).max(floor),
-    };
-    Some(ReadRail { rail, watch, floor })
-}
-
-fn read_network<'c>(
-    field: &Field<'_>,
-    context: &'c Context,
-    errors: &mut Errors,
-) -> Option<(NetworkId, &'c Followed)> {
-    let name = field.string(errors)?;
-    let followed = context.followed(name);
-    if followed.is_none() {
-        let followed = context.settings.networks.iter();
-        let ids: Vec<_> = followed.map(|followed| followed.network.id.as_str()).collect();
-        let known = context.settings.registry.network(name);
-        let detail = match (known, nearest(name, ids.iter().copied())) {
-            (Some(_), _) => "is not followed; it takes a section [networks.<id>] in the \
-                             configuration"
-                .to_owned(),
-            (None, Some(near)) => format!("is not known; did you mean `{near}`?"),
-            (None, None) => format!("is not known; followed is {}", list_of(ids)),
-        };
-        errors.add(&field.pointer, detail);
-    }
-    followed.map(|followed| (followed.network.id.as_str().into(), followed))
-}
-
-fn read_asset<'c>(
-    field: &Field<'_>,
-    followed: &'c Followed,
-    errors: &mut Errors,
-) -> Option<&'c FollowedAsset> {
-    let name = field.string(errors)?;
-    let asset = followed.asset(name);
-    if asset.is_none() {
-        let id = &followed.network.id;
-        let symbols: Vec<_> = followed.assets.iter().map(|a| a.info.symbol.as_str()).collect();
-        errors.add(
-            &field.pointer,
-            match nearest(name, symbols.iter().copied()) {
-                Some(near) => format!("{id} has no such asset; did you mean `{near}`?"),
-                None => format!("{id} has no such asset; its registry has {}", list_of(symbols)),
-            },
-        );
-    }
-    asset
-}
-
-fn read_amount(
-    field: &Field<'_>,
-    asset: Option<&FollowedAsset>,
-    errors: &mut Errors,
-) -> Option<Amount> {
-    let text = field.string(errors)?;
-    let FollowedAsset { info, minimum, .. } = asset?;
-    let read = Amount::parse_decimal(text, info.decimals);
-    let amount = read.map_err(|error| errors.add(&field.pointer, error.to_string())).ok()?;
-    if amount.is_zero() {
-        errors.add(&field.pointer, "must be more than zero");
-    } else if amount < *minimum {
-        let minimum = minimum.to_decimal(info.decimals);
-        errors.add(&field.pointer, format!("is below the smallest deposit, {minimum}"));
-    }
-    Some(amount)
-}
-
-fn read_address(
-    field: &Field<'_>,
-    network: Option<&NetworkId>,
-    context: &Context,
-    errors: &mut Errors,
-) -> Option<(Address, WatchKey)> {
-    let text = field.string(errors)?;
-    let Some(chain) = network.and_then(|id| context.chains.get(id)) else {
-        let mut chains = context.chains.values();
-        if chains.any(|chain| chain.parse_address(text) == Err(AddressError::PrivateKey)) {
-            errors.add(&field.pointer, AddressError::PrivateKey.to_string());
-        }
-        return None;
-    };
-    match chain.parse_address(text) {
-        Ok(address) => {
-            let watch = chain.watch_key(&address);
-            Some((address, watch))
-        }
-        Err(error) => {
-            errors.add(&field.pointer, error.to_string());
-            None
-        }
-    }
-}
-
-fn read_policy(field: &Field<'_>, errors: &mut Errors) -> Option<AmountPolicy> {
-    match field.string(errors)? {
-        "at_least" => Some(AmountPolicy::AtLeast),
-        "exact" => Some(AmountPolicy::Exact),
-        _ => {
-            errors.add(&field.pointer, "expected \"at_least\" or \"exact\"");
-            None
-        }
-    }
-}
-
-fn clamped(wish: Option<Confirmations>, rails: &[ReadRail]) -> Vec<Note> {
-    let Some(wish) = wish else { return Vec::new() };
-    let mut networks = BTreeSet::new();
-    let below = rails.iter().filter(|read| wish < read.floor);
-    below
-        .filter(|read| networks.insert(read.rail.network.clone()))
-        .map(|ReadRail { rail, floor, .. }| Note {
-            pointer: "/confirmations".to_owned(),
-            detail: format!(
-                "{wish} is below the floor of {}, so {floor} are required there",
-                rail.network
-            ),
-        })
-        .collect()
 }

@@ -1,0 +1,314 @@
+//! The rails of a request: every field checked against the registry.
+
+use std::collections::BTreeSet;
+
+use confirmd_chain::{Address, AddressError, Amount, Asset, Confirmations, WatchKey};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::Note;
+use crate::api::Context;
+use crate::api::input::{Errors, Field};
+use crate::config::{Followed, FollowedAsset, list_of, nearest};
+use crate::settlement::{AmountPolicy, Matching, NetworkId, Rail, SharedMatch};
+
+const MAX_RAILS: usize = 16;
+
+/// One way to pay.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "shows the body in the OpenAPI document; it is read field by field")]
+pub(super) struct CreateRail {
+    /// A followed network: its registry id (`bsc`) or CAIP-2 id (`eip155:56`).
+    #[schema(examples("bsc"))]
+    network: String,
+    /// A symbol of that network's registry, `native`, a token's address that the registry knows,
+    /// or a CAIP-19 id.
+    #[schema(examples("USDT"))]
+    asset: String,
+    /// A decimal string with at most the asset's decimals.
+    #[schema(examples("12.50"))]
+    amount: String,
+    /// Where to. An address of its own, unless `reference` or `match` tells its payments apart.
+    address: String,
+    /// For an address that several intents share: what the payment carries. On EVM networks a
+    /// Request Network reference, 8 bytes in hex, paid through its fee proxy.
+    #[schema(examples("0123456789abcdef"))]
+    reference: Option<String>,
+    /// For an address that several intents share without references: the amount alone tells the
+    /// payment, so no two open intents may wait for the same there, and no tolerance applies.
+    r#match: Option<SharedMatch>,
+    /// Which totals settle the rail. `exact` where `match` is `exact_amount`.
+    amount_policy: Option<AmountPolicy>,
+}
+
+/// A rail with everything in it known and canonical.
+pub(super) struct ReadRail {
+    pub(super) rail: Rail,
+    pub(super) watch: WatchKey,
+    pub(super) floor: Confirmations,
+}
+
+impl ReadRail {
+    pub(super) fn is_exact(&self) -> bool {
+        self.rail.matching == Matching::ExactAmount
+    }
+}
+
+/// Reads 1 to 16 rails.
+pub(super) fn read_rails(
+    field: &Field<'_>,
+    wish: Option<Confirmations>,
+    context: &Context,
+    errors: &mut Errors,
+) -> Option<Vec<ReadRail>> {
+    let items = field.array(errors)?;
+    if !(1..=MAX_RAILS).contains(&items.len()) {
+        errors.add(&field.pointer, format!("expected 1 to {MAX_RAILS} rails"));
+        return None;
+    }
+    let mut rails: Vec<Option<ReadRail>> = Vec::with_capacity(items.len());
+    for (place, item) in items.iter().enumerate() {
+        let read = read_rail(place, item, wish, context, errors);
+        if let Some(ReadRail { rail, .. }) = &read {
+            let same = |other: &ReadRail| {
+                (&other.rail.network, &other.rail.asset, &other.rail.address)
+                    == (&rail.network, &rail.asset, &rail.address)
+            };
+            if let Some(other) = rails.iter().position(|other| other.as_ref().is_some_and(same)) {
+                let pointer = &item.pointer;
+                errors.add(pointer, format!("repeats network, asset and address of rail {other}"));
+            }
+        }
+        rails.push(read);
+    }
+    rails.into_iter().collect()
+}
+
+fn read_rail(
+    place: usize,
+    item: &Field<'_>,
+    wish: Option<Confirmations>,
+    context: &Context,
+    errors: &mut Errors,
+) -> Option<ReadRail> {
+    let mut object = item.object(errors)?;
+    let network = object.required("network", "a network such as \"bsc\"", errors);
+    let asset = object.required("asset", "an asset such as \"USDT\" or \"native\"", errors);
+    let amount = object.required("amount", "a decimal string such as \"12.50\"", errors);
+    object.not_yet("wallet", "give an `address`", errors);
+    let (memo, reference) = (object.optional("memo"), object.optional("reference"));
+    let shared = object.optional("match");
+    let address = object.required("address", "the address to be paid", errors);
+    let policy = object.optional("amount_policy");
+    object.end(errors);
+    // An address is looked at even where the network is not known: a private key is refused
+    // wherever it stands.
+    let network = network.and_then(|field| read_network(&field, context, errors));
+    let followed = network.as_ref().map(|(_, followed)| *followed);
+    let asset =
+        asset.and_then(|field| followed.and_then(|followed| read_asset(&field, followed, errors)));
+    let amount = amount.and_then(|field| read_amount(&field, asset, errors));
+    let id = network.as_ref().map(|(id, _)| id);
+    let address = address.and_then(|field| read_address(&field, id, context, errors));
+    if let (Some(memo), Some(id)) = (memo, id) {
+        let detail =
+            format!("payments on {id} carry no memo; give a `reference`, or an address of");
+        errors.add(&memo.pointer, format!("{detail} its own"));
+    }
+    let shared = shared.map(|field| read_shared(&field, reference.is_some(), errors));
+    let policy = policy.map(|field| read_policy(&field, shared.is_some(), errors));
+    let reference = reference.map(|field| {
+        let (id, followed) = network.as_ref()?;
+        read_reference(&field, id, followed, asset, context, errors)
+    });
+    let ((id, followed), asset, amount) = (network?, asset?, amount?);
+    let (address, watch) = address?;
+    let matching = match (reference, shared) {
+        (Some(reference), _) => reference?,
+        (None, Some(shared)) => shared?,
+        (None, None) => Matching::Address,
+    };
+    let policy = match (policy, &matching) {
+        (_, Matching::ExactAmount) => AmountPolicy::Exact,
+        (Some(policy), _) => policy?,
+        (None, _) => AmountPolicy::default(),
+    };
+    let floor = followed.network.floor;
+    let threshold = asset.confirmations.unwrap_or(followed.threshold);
+    let rail = Rail {
+        rail_id: format!("r{}", place + 1),
+        network: id,
+        caip2: followed.network.caip2.clone(),
+        chain_id: followed.network.chain_id,
+        asset: asset.info.asset.clone(),
+        caip19: asset.info.caip19.clone(),
+        symbol: asset.info.symbol.clone(),
+        decimals: asset.info.decimals,
+        amount,
+        address,
+        matching,
+        policy,
+        required: wish.unwrap_or(threshold).max(floor),
+        replaced_at: None,
+    };
+    Some(ReadRail { rail, watch, floor })
+}
+
+fn read_network<'c>(
+    field: &Field<'_>,
+    context: &'c Context,
+    errors: &mut Errors,
+) -> Option<(NetworkId, &'c Followed)> {
+    let name = field.string(errors)?;
+    let followed = context.followed(name);
+    if followed.is_none() {
+        let followed = context.settings.networks.iter();
+        let ids: Vec<_> = followed.map(|followed| followed.network.id.as_str()).collect();
+        let known = context.settings.registry.network(name);
+        let detail = match (known, nearest(name, ids.iter().copied())) {
+            (Some(_), _) => "is not followed; it takes a section [networks.<id>] in the \
+                             configuration"
+                .to_owned(),
+            (None, Some(near)) => format!("is not known; did you mean `{near}`?"),
+            (None, None) => format!("is not known; followed is {}", list_of(ids)),
+        };
+        errors.add(&field.pointer, detail);
+    }
+    followed.map(|followed| (followed.network.id.as_str().into(), followed))
+}
+
+fn read_asset<'c>(
+    field: &Field<'_>,
+    followed: &'c Followed,
+    errors: &mut Errors,
+) -> Option<&'c FollowedAsset> {
+    let name = field.string(errors)?;
+    let asset = followed.asset(name);
+    if asset.is_none() {
+        let id = &followed.network.id;
+        let symbols: Vec<_> = followed.assets.iter().map(|a| a.info.symbol.as_str()).collect();
+        errors.add(
+            &field.pointer,
+            match nearest(name, symbols.iter().copied()) {
+                Some(near) => format!("{id} has no such asset; did you mean `{near}`?"),
+                None => format!("{id} has no such asset; its registry has {}", list_of(symbols)),
+            },
+        );
+    }
+    asset
+}
+
+fn read_amount(
+    field: &Field<'_>,
+    asset: Option<&FollowedAsset>,
+    errors: &mut Errors,
+) -> Option<Amount> {
+    let text = field.string(errors)?;
+    let FollowedAsset { info, minimum, .. } = asset?;
+    let read = Amount::parse_decimal(text, info.decimals);
+    let amount = read.map_err(|error| errors.add(&field.pointer, error.to_string())).ok()?;
+    if amount.is_zero() {
+        errors.add(&field.pointer, "must be more than zero");
+    } else if amount < *minimum {
+        let minimum = minimum.to_decimal(info.decimals);
+        errors.add(&field.pointer, format!("is below the smallest deposit, {minimum}"));
+    }
+    Some(amount)
+}
+
+fn read_address(
+    field: &Field<'_>,
+    network: Option<&NetworkId>,
+    context: &Context,
+    errors: &mut Errors,
+) -> Option<(Address, WatchKey)> {
+    let text = field.string(errors)?;
+    let Some(chain) = network.and_then(|id| context.chains.get(id)) else {
+        let mut chains = context.chains.values();
+        if chains.any(|chain| chain.parse_address(text) == Err(AddressError::PrivateKey)) {
+            errors.add(&field.pointer, AddressError::PrivateKey.to_string());
+        }
+        return None;
+    };
+    match chain.parse_address(text) {
+        Ok(address) => {
+            let watch = chain.watch_key(&address);
+            Some((address, watch))
+        }
+        Err(error) => {
+            errors.add(&field.pointer, error.to_string());
+            None
+        }
+    }
+}
+
+fn read_policy(field: &Field<'_>, is_shared: bool, errors: &mut Errors) -> Option<AmountPolicy> {
+    match field.string(errors)? {
+        "at_least" if is_shared => {
+            errors.add(&field.pointer, "must be \"exact\" where the amount tells the payment");
+            None
+        }
+        "at_least" => Some(AmountPolicy::AtLeast),
+        "exact" => Some(AmountPolicy::Exact),
+        _ => {
+            errors.add(&field.pointer, "expected \"at_least\" or \"exact\"");
+            None
+        }
+    }
+}
+
+fn read_shared(field: &Field<'_>, has_reference: bool, errors: &mut Errors) -> Option<Matching> {
+    match (field.string(errors)?, has_reference) {
+        ("exact_amount", false) => return Some(Matching::ExactAmount),
+        ("exact_amount", true) => {
+            errors.add(&field.pointer, "cannot be beside `reference`, which tells the payment");
+        }
+        _ => errors.add(&field.pointer, "expected \"exact_amount\""),
+    }
+    None
+}
+
+fn read_reference(
+    field: &Field<'_>,
+    id: &NetworkId,
+    followed: &Followed,
+    asset: Option<&FollowedAsset>,
+    context: &Context,
+    errors: &mut Errors,
+) -> Option<Matching> {
+    let given = field.string(errors)?;
+    let proxies = &followed.network.fee_proxies;
+    let (proxy, what) = match asset?.info.asset {
+        Asset::Native => (&proxies.native, "the native coin"),
+        Asset::Token(_) => (&proxies.erc20, "tokens"),
+    };
+    if proxy.is_none() {
+        let detail = format!("{id} has no fee proxy for {what} in its registry file, so nobody");
+        errors.add(&field.pointer, format!("{detail} can pay with a reference there"));
+        return None;
+    }
+    let carried = context.chains.get(id).and_then(|chain| chain.parse_reference(given));
+    if carried.is_none() {
+        let expected = "16 hex digits, the 8 bytes of a Request Network reference";
+        errors.add(&field.pointer, format!("expected {expected}"));
+    }
+    Some(Matching::Reference { given: given.to_owned(), carried: carried? })
+}
+
+/// What a wish below a network's floor came to.
+pub(super) fn clamped(wish: Option<Confirmations>, rails: &[ReadRail]) -> Vec<Note> {
+    let Some(wish) = wish else { return Vec::new() };
+    let mut networks = BTreeSet::new();
+    let below = rails.iter().filter(|read| wish < read.floor);
+    below
+        .filter(|read| networks.insert(read.rail.network.clone()))
+        .map(|ReadRail { rail, floor, .. }| Note {
+            pointer: "/confirmations".to_owned(),
+            detail: format!(
+                "{wish} is below the floor of {}, so {floor} are required there",
+                rail.network
+            ),
+        })
+        .collect()
+}

@@ -1,0 +1,287 @@
+//! Rails: what intents wait for, and what decoders look up for them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use confirmd_chain::{Address, Amount, Asset, Confirmations, Height, Timestamp, WatchKey};
+use sqlx::any::AnyRow;
+
+use super::{
+    CreateError, Result, StoreError, Transaction, column, number, optional_number, parsed, signed,
+    to_json,
+};
+use crate::settlement::{AmountPolicy, Intent, Matching, NetworkId, Rail};
+
+/// What decoders look up for a rail, in the order of the intent's rails.
+pub type RailWatch = WatchKey;
+
+/// An intent that was changed before anybody paid it.
+#[derive(Clone, Debug)]
+pub struct Repoint<'a> {
+    /// The intent as it is now.
+    pub intent: &'a Intent,
+    /// The places of its new rails, and what decoders look up for each.
+    pub added: Vec<(usize, RailWatch)>,
+    /// The watch versions that bring them, by network.
+    pub versions: &'a BTreeMap<NetworkId, i64>,
+    /// The block time from which on payments to the new rails are looked for.
+    pub look_back_from: Timestamp,
+}
+
+const REFERENCE: &str = "reference:";
+
+/// What a transfer that carries this reference has.
+pub(super) fn by_reference(carried: &str) -> String {
+    format!("{REFERENCE}{carried}")
+}
+
+/// What a transfer of this amount has.
+pub(super) fn by_amount(amount: Amount) -> String {
+    format!("amount:{amount}")
+}
+
+/// What a payment must have to be this rail's.
+fn discriminator(rail: &Rail) -> String {
+    match &rail.matching {
+        Matching::Address => String::new(),
+        Matching::Reference { carried, .. } => by_reference(carried),
+        Matching::ExactAmount => by_amount(rail.amount),
+    }
+}
+
+const fn matching_text(matching: &Matching) -> &'static str {
+    match matching {
+        Matching::Address => "address",
+        Matching::Reference { .. } => "reference",
+        Matching::ExactAmount => "exact_amount",
+    }
+}
+
+fn read_matching(row: &AnyRow) -> Result<Matching> {
+    let text: String = column(row, "matching")?;
+    match text.as_str() {
+        "address" => Ok(Matching::Address),
+        "exact_amount" => Ok(Matching::ExactAmount),
+        "reference" => {
+            let shown: String = column(row, "discriminator")?;
+            let carried = shown.strip_prefix(REFERENCE);
+            let carried = carried.ok_or_else(|| StoreError::corrupt("discriminator", &shown))?;
+            Ok(Matching::Reference { given: column(row, "reference")?, carried: carried.into() })
+        }
+        _ => Err(StoreError::corrupt("matching", text)),
+    }
+}
+
+pub(super) fn rail(row: &AnyRow) -> Result<Rail> {
+    let replaced_at: Option<i64> = column(row, "replaced_at")?;
+    Ok(Rail {
+        rail_id: column(row, "rail_id")?,
+        network: column::<String>(row, "network")?.as_str().into(),
+        caip2: column(row, "caip2")?,
+        chain_id: optional_number(row, "chain_id")?,
+        asset: Asset::from(column::<String>(row, "asset")?.as_str()),
+        caip19: column(row, "caip19")?,
+        symbol: column(row, "symbol")?,
+        decimals: number(row, "decimals")?,
+        amount: parsed::<Amount>(row, "amount")?,
+        address: Address::from_canonical(column::<String>(row, "address")?),
+        matching: read_matching(row)?,
+        policy: match column::<String>(row, "policy")?.as_str() {
+            "exact" => AmountPolicy::Exact,
+            _ => AmountPolicy::AtLeast,
+        },
+        required: Confirmations(number(row, "required")?),
+        replaced_at: replaced_at.map(Timestamp),
+    })
+}
+
+impl Transaction {
+    /// Raises the watch versions of these rails' networks, and holds the networks until the end
+    /// of the transaction: no two transactions that take addresses of one network run at once.
+    /// Networks are held before intents are locked, as a follower does.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn raise_watch_versions(
+        &mut self,
+        rails: impl Iterator<Item = &Rail>,
+    ) -> Result<BTreeMap<NetworkId, i64>> {
+        let networks: BTreeSet<_> = rails.map(|rail| rail.network.clone()).collect();
+        // In the order of their ids, as every transaction that locks several of them.
+        let mut versions = BTreeMap::new();
+        for network in networks {
+            let version = self.raise_watch_version(&network).await?;
+            versions.insert(network, version);
+        }
+        Ok(versions)
+    }
+
+    /// Leaves a backfill on each of these networks.
+    pub(super) async fn look_back(
+        &mut self,
+        key: &str,
+        versions: &BTreeMap<NetworkId, i64>,
+        from: Timestamp,
+    ) -> Result<()> {
+        for (network, version) in versions {
+            let id = format!("bkf_{}", ulid::Ulid::new());
+            self.insert_backfill(&id, network, key, *version, from).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the rail could be taken: no other open intent waits for the same, nor tells its
+    /// payments at this address apart in another way. The caller holds the network.
+    pub(super) async fn insert_rail(
+        &mut self,
+        key: &str,
+        position: usize,
+        rail: &Rail,
+        watch: &WatchKey,
+        version: i64,
+    ) -> Result<bool> {
+        if self.is_otherwise_in_use(rail).await? {
+            return Ok(false);
+        }
+        let reference = match &rail.matching {
+            Matching::Reference { given, .. } => Some(given.as_str()),
+            Matching::Address | Matching::ExactAmount => None,
+        };
+        let done = sqlx::query(
+            "INSERT INTO rails (intent, position, rail_id, network, caip2, chain_id, asset, caip19,
+                 symbol, decimals, amount, address, matching, reference, discriminator, policy,
+                 required, waiting, watch, version, watching)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 1,
+                 $18, $19, 1)
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(key)
+        .bind(signed(position as u64))
+        .bind(&rail.rail_id)
+        .bind(rail.network.as_str())
+        .bind(&rail.caip2)
+        .bind(rail.chain_id.map(signed))
+        .bind(rail.asset.to_string())
+        .bind(&rail.caip19)
+        .bind(&rail.symbol)
+        .bind(i64::from(rail.decimals))
+        .bind(rail.amount.to_string())
+        .bind(rail.address.as_str())
+        .bind(matching_text(&rail.matching))
+        .bind(reference)
+        .bind(discriminator(rail))
+        .bind(match rail.policy {
+            AmountPolicy::AtLeast => "at_least",
+            AmountPolicy::Exact => "exact",
+        })
+        .bind(i64::from(rail.required.0))
+        .bind(watch.as_bytes().to_vec())
+        .bind(version)
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Whether payments to the rail's address have something to tell them apart, and its own do
+    /// not, or the other way round.
+    async fn is_otherwise_in_use(&mut self, rail: &Rail) -> Result<bool> {
+        let other = match rail.matching {
+            Matching::Address => "discriminator <> ''",
+            Matching::Reference { .. } | Matching::ExactAmount => "discriminator = ''",
+        };
+        let text = format!(
+            "SELECT 1 FROM rails
+             WHERE network = $1 AND asset = $2 AND address = $3 AND waiting = 1 AND {other} LIMIT 1"
+        );
+        let row = sqlx::query(sqlx::AssertSqlSafe(text))
+            .bind(rail.network.as_str())
+            .bind(rail.asset.to_string())
+            .bind(rail.address.as_str())
+            .fetch_optional(&mut *self.inner)
+            .await?;
+        Ok(row.is_some())
+    }
+
+    /// Writes an intent that was changed while it was locked. Its replaced rails wait no more, so
+    /// their addresses are free, but are watched as long as the intent is; its new ones leave
+    /// backfills, as those of a new intent do (I13).
+    ///
+    /// # Errors
+    /// [`CreateError::AddressInUse`] names the new rail's place in the intent; the transaction is
+    /// then to be dropped.
+    pub async fn repoint(&mut self, change: &Repoint<'_>) -> Result<(), CreateError> {
+        let intent = change.intent;
+        let key = intent.key.to_string();
+        sqlx::query(
+            "UPDATE intents SET expires_at = $2, metadata = $3, state = $4, updated_at = $5
+             WHERE intent = $1",
+        )
+        .bind(&key)
+        .bind(intent.expires_at.0)
+        .bind(intent.metadata.to_string())
+        .bind(to_json(&intent.state)?)
+        .bind(intent.state.updated_at.0)
+        .execute(&mut *self.inner)
+        .await?;
+        for rail in intent.rails.iter().filter(|rail| rail.replaced_at.is_some()) {
+            sqlx::query(
+                "UPDATE rails SET waiting = 0, replaced_at = $3 WHERE intent = $1 AND rail_id = $2",
+            )
+            .bind(&key)
+            .bind(&rail.rail_id)
+            .bind(rail.replaced_at.map(|at| at.0))
+            .execute(&mut *self.inner)
+            .await?;
+        }
+        let mut networks = BTreeMap::new();
+        for (place, watch) in &change.added {
+            let rail = &intent.rails[*place];
+            let version = change.versions.get(&rail.network).copied().unwrap_or(0);
+            if !self.insert_rail(&key, *place, rail, watch, version).await? {
+                return Err(CreateError::AddressInUse(*place));
+            }
+            networks.insert(rail.network.clone(), version);
+        }
+        self.look_back(&key, &networks, change.look_back_from).await?;
+        Ok(())
+    }
+
+    /// Ends the watching of closed intents whose late window is over and whose transfers are
+    /// final; answers the addresses' watches that nobody else has.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn end_watching(
+        &mut self,
+        network: &NetworkId,
+        now: Timestamp,
+        finalized: Height,
+    ) -> Result<Vec<WatchKey>> {
+        let rows: Vec<(Vec<u8>,)> = sqlx::query_as(
+            "UPDATE rails SET watching = 0
+             WHERE network = $1 AND watching = 1 AND intent IN (
+                 SELECT intent FROM intents WHERE watch_until IS NOT NULL AND watch_until < $2
+                     AND NOT EXISTS (SELECT 1 FROM transfers
+                         WHERE transfers.intent = intents.intent AND height > $3))
+             RETURNING watch",
+        )
+        .bind(network.as_str())
+        .bind(now.0)
+        .bind(signed(finalized.0))
+        .fetch_all(&mut *self.inner)
+        .await?;
+        let mut ended = Vec::new();
+        for (raw,) in rows {
+            let other = sqlx::query(
+                "SELECT 1 FROM rails WHERE network = $1 AND watch = $2 AND watching = 1 LIMIT 1",
+            )
+            .bind(network.as_str())
+            .bind(raw.clone())
+            .fetch_optional(&mut *self.inner)
+            .await?;
+            if other.is_none() {
+                ended.extend(WatchKey::new(&raw));
+            }
+        }
+        Ok(ended)
+    }
+}
