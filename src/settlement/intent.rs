@@ -190,8 +190,9 @@ pub struct Intent {
 }
 
 impl Intent {
-    /// The rail that a credit pays. One that took another's place never takes what was timed before
-    /// that, and the other one takes nothing else.
+    /// The rail that a credit pays: the first that asks for it. A replaced one asks for what is
+    /// timed before its replacement, so of two at one address it comes first for that, and the one
+    /// that took its place has the rest.
     #[must_use]
     pub fn rail_for(&self, credit: &Credit) -> Option<usize> {
         self.rails.iter().position(|rail| {

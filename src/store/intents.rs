@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use confirmd_chain::{Confirmations, Timestamp};
+use confirmd_chain::{Confirmations, Timestamp, WatchKey};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe};
 
-use super::rails::RailWatch;
 use super::{
     Result, Store, StoreError, Transaction, column, json, number, optional_number, parsed, rails,
     to_json, transfers,
@@ -18,8 +17,8 @@ use crate::settlement::{Credit, Intent, IntentKey, NetworkId, Rail, State, Statu
 pub struct NewIntent {
     /// The intent.
     pub intent: Intent,
-    /// What decoders look up for each of its rails.
-    pub watches: Vec<RailWatch>,
+    /// What decoders look up for each of its rails, in their order.
+    pub watches: Vec<WatchKey>,
     /// The API key that asks, whose limit it counts against.
     pub api_key: String,
     /// How many open intents the key may have.
@@ -208,7 +207,8 @@ impl Store {
     }
 
     /// Open intents whose time is over: by the clock, by a deep enough block of every network that
-    /// can pay them, and with their past looked through. As `account/id`, oldest first.
+    /// can pay them (past its replacement, for a replaced rail's), and with their past looked
+    /// through. As `account/id`, oldest first.
     ///
     /// # Errors
     /// When the database fails.
@@ -221,7 +221,9 @@ impl Store {
                      LEFT JOIN blocks ON blocks.network = rails.network
                          AND blocks.height = networks.cursor_height - rails.required + 1
                      WHERE rails.intent = intents.intent
-                         AND COALESCE(blocks.time, 0) <= intents.expires_at)
+                         AND COALESCE(blocks.time, 0) <= CASE
+                             WHEN rails.replaced_at < intents.expires_at THEN rails.replaced_at
+                             ELSE intents.expires_at END)
                  AND NOT EXISTS (
                      SELECT 1 FROM backfills WHERE backfills.intent = intents.intent)
              ORDER BY expires_at LIMIT $2",

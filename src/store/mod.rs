@@ -42,7 +42,7 @@ pub use networks::{Cursor, Fence, NetworkRow};
 pub use orphans::{Orphan, OrphanFilter};
 pub use outbox::{AttemptOutcome, Claimed, Next};
 pub use outcome::Recording;
-pub use rails::{RailWatch, Repoint};
+pub use rails::Repoint;
 pub use scans::Scan;
 pub use status::{FollowerState, FollowerStatus, ProviderState};
 use tally::Tally;

@@ -11,16 +11,13 @@ use super::{
 };
 use crate::settlement::{AmountPolicy, Intent, Matching, NetworkId, Rail};
 
-/// What decoders look up for a rail, in the order of the intent's rails.
-pub type RailWatch = WatchKey;
-
 /// An intent that was changed before anybody paid it.
 #[derive(Clone, Debug)]
 pub struct Repoint<'a> {
     /// The intent as it is now.
     pub intent: &'a Intent,
     /// The places of its new rails, and what decoders look up for each.
-    pub added: Vec<(usize, RailWatch)>,
+    pub added: Vec<(usize, WatchKey)>,
     /// The watch versions that bring them, by network.
     pub versions: &'a BTreeMap<NetworkId, i64>,
     /// The block time from which on payments to the new rails are looked for.

@@ -220,8 +220,8 @@ async fn a_patch_that_cannot_be_is_refused_by_its_pointer_i14() {
         (json!([]), ""),
     ];
     for (body, pointer) in cases {
-        let request = api.request(Method::PATCH, "/v1/intents/order-1", WRITER).json(&body);
-        let pointers = api.send(request).await.problem(422, "invalid-value");
+        let answer = api.patch("/v1/intents/order-1", WRITER, &body).await;
+        let pointers = answer.problem(422, "invalid-value");
         assert!(pointers.iter().any(|named| named == pointer), "{body}: {pointers:?}");
     }
     assert_eq!(api.get("/v1/intents/order-1", WRITER).await.expect(200), before);

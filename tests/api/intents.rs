@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use confirmd::watcher::Expirer;
+use confirmd::webhook::Waker;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -301,8 +303,7 @@ async fn a_patch_is_held_to_the_same_addresses_and_an_intent_that_is_over_stays(
         api.post("/v1/intents", WRITER, &order("first", &address(1))).await.expect(201);
         api.post("/v1/intents", WRITER, &order("second", &address(2))).await.expect(201);
         let patch = async |id: &str, body: Value| {
-            let path = format!("/v1/intents/{id}");
-            api.send(api.request(reqwest::Method::PATCH, &path, WRITER).json(&body)).await
+            api.patch(&format!("/v1/intents/{id}"), WRITER, &body).await
         };
         let rails = |n: u64| json!({ "rails": order("", &address(n))["rails"] });
         let taken = patch("second", rails(1)).await;
@@ -335,6 +336,41 @@ async fn a_patch_is_held_to_the_same_addresses_and_an_intent_that_is_over_stays(
         patch("first", rails(4)).await.problem(409, "closed");
         patch("first", rails(3)).await.expect(200);
         patch("nothing", rails(4)).await.problem(404, "not-found");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_expiry_does_not_wait_for_a_replaced_rails_stalled_network_i9() {
+    on_both(async |api| {
+        let mut body = order("order-1", &address(1));
+        body["expires_at"] = json!("2026-01-01T01:00:00Z");
+        api.post("/v1/intents", WRITER, &body).await.expect(201);
+        api.context.clock.advance(Duration::from_secs(60));
+        let elsewhere = json!({ "rails": [
+            { "network": "anvil", "asset": "native", "amount": "1", "address": address(1) },
+        ]});
+        api.patch("/v1/intents/order-1", WRITER, &elsewhere).await.expect(200);
+        // bsc is followed past the replacement, and then stalls.
+        api.context.clock.advance(Duration::from_secs(60));
+        api.grow_on("bsc", 100, 300).await;
+        api.grow_on("anvil", 100, 300).await;
+        for network in ["bsc", "anvil"] {
+            api.end_backfills(network).await;
+        }
+        api.context.clock.advance(Duration::from_secs(3_600));
+        let expirer = Expirer {
+            store: api.context.store.clone(),
+            endpoints: api.context.endpoints.clone(),
+            late_window: Duration::from_secs(86_400),
+            clock: api.context.clock.clone(),
+            courier: Waker::default(),
+        };
+        assert_eq!(expirer.look().await.expect("a look"), 0);
+        api.grow_on("anvil", 400, 300).await;
+        assert_eq!(expirer.look().await.expect("a look"), 1);
+        let intent = api.get("/v1/intents/order-1", WRITER).await.expect(200);
+        assert_eq!(intent["status"], "expired");
     })
     .await;
 }

@@ -254,6 +254,22 @@ impl Api {
         self.commit(height, blocks, None, &[]).await;
     }
 
+    /// Empty blocks of a network.
+    pub(crate) async fn grow_on(&self, network: &str, height: u64, blocks: u64) {
+        self.commit_on(&network.into(), height, blocks, None, &[]).await;
+    }
+
+    /// Every backfill has looked through its range.
+    pub(crate) async fn end_backfills(&self, network: &str) {
+        let backfills = self.context.store.backfills(&network.into(), 100).await;
+        let mut transaction = self.context.store.begin().await.expect("a transaction");
+        for backfill in backfills.expect("the backfills") {
+            let ended = transaction.advance_backfill(&backfill.id, backfill.to.next()).await;
+            ended.expect("is ended");
+        }
+        transaction.commit().await.expect("commits");
+    }
+
     /// Blocks of bsc from a height on, the first with these transfers; what stands above
     /// `rolled_back_to` is taken back before.
     pub(crate) async fn commit(
@@ -263,7 +279,17 @@ impl Api {
         rolled_back_to: Option<u64>,
         transfers: &[Transfer],
     ) {
-        let network = NetworkId::from("bsc");
+        self.commit_on(&"bsc".into(), height, blocks, rolled_back_to, transfers).await;
+    }
+
+    async fn commit_on(
+        &self,
+        network: &NetworkId,
+        height: u64,
+        blocks: u64,
+        rolled_back_to: Option<u64>,
+        transfers: &[Transfer],
+    ) {
         let hash = |height: u64| BlockHash::new(format!("0x{height:064x}"));
         let block = |at: u64| Block {
             header: Header {
@@ -287,7 +313,7 @@ impl Api {
             clock: self.context.clock.clone(),
             courier: Waker::default(),
         };
-        let fence = take_over(&self.context.store, &network).await;
+        let fence = take_over(&self.context.store, network).await;
         let rolled_back_to = rolled_back_to.map(Height);
         let step = Step { blocks: &blocks, rolled_back_to, finalized: None };
         committer.commit(&fence, step).await.expect("a commit");

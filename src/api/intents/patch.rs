@@ -103,8 +103,9 @@ impl Request {
         errors: &mut Errors,
     ) -> Option<Self> {
         let mut object = Field::root(body).object(errors)?;
+        let is_null = |name| body.get(name).is_some_and(Value::is_null);
         for name in ["rails", "expires_at"] {
-            if body.get(name).is_some_and(Value::is_null) {
+            if is_null(name) {
                 errors.add(&format!("/{name}"), "cannot be taken away");
             }
         }
@@ -112,26 +113,17 @@ impl Request {
         let rails = rails.map(|field| read_rails(&field, wish, context, errors));
         let expires_at = object.optional("expires_at");
         let expires_at = expires_at.map(|field| read_expiry(&field, context, errors));
-        let metadata = match body.get("metadata") {
-            Some(Value::Null) => Some(Value::Null),
-            _ => object.optional("metadata").and_then(|field| {
-                let object = field.expect(field.value.as_object(), "an object", errors);
-                object.cloned().map(Value::Object)
-            }),
-        };
-        if metadata == Some(Value::Null) {
-            object.optional("metadata");
-        }
+        let metadata = object.optional("metadata").map(|field| {
+            let merged = field.expect(field.value.as_object(), "an object", errors);
+            merged.cloned().map(Value::Object)
+        });
         object.end(errors);
-        let rails = match rails {
-            Some(rails) => Some(rails?.into_iter().map(|read| read.rail).collect()),
-            None => None,
-        };
-        let expires_at = match expires_at {
-            Some(time) => Some(time?),
-            None => None,
-        };
-        Some(Self { rails, expires_at, metadata })
+        let rails = given(rails)?;
+        Some(Self {
+            rails: rails.map(|rails| rails.into_iter().map(|read| read.rail).collect()),
+            expires_at: given(expires_at)?,
+            metadata: if is_null("metadata") { Some(Value::Null) } else { given(metadata)? },
+        })
     }
 
     /// What it asks of the intent as it is now.
@@ -149,6 +141,14 @@ impl Request {
             return Err(Problem::invalid("/metadata", detail));
         }
         Ok(Patch { rails: self.rails.clone(), expires_at: self.expires_at, metadata })
+    }
+}
+
+/// A field that may be missing, but must be right where it is given.
+fn given<T>(read: Option<Option<T>>) -> Option<Option<T>> {
+    match read {
+        None => Some(None),
+        Some(read) => read.map(Some),
     }
 }
 
