@@ -238,16 +238,72 @@ impl Committer {
         Ok(times)
     }
 
-    /// Ends the range of backfills below the first block that was decoded with their watches.
+    /// Ends the range of every backfill whose watches the step's blocks were decoded with.
     async fn seal(&self, tx: &mut Transaction, blocks: &[Block]) -> Result<()> {
-        let mut sealed = None;
-        for block in blocks {
-            if sealed < Some(block.watches) {
-                let below = block.header.height.minus(1);
-                tx.seal_backfills(&self.network, block.watches, below).await?;
-                sealed = Some(block.watches);
-            }
+        for (version, below) in seals(blocks) {
+            tx.seal_backfills(&self.network, version, below).await?;
         }
         Ok(())
+    }
+}
+
+/// Up to which height the watches of a version are still to be looked for: below the first block
+/// from which on *every* one was decoded with them. Blocks that are fetched together are decoded
+/// in any order, and watches may come in between: a lower block may know of more than a higher one.
+fn seals(blocks: &[Block]) -> Vec<(WatchVersion, Height)> {
+    let mut seals: Vec<(WatchVersion, Height)> = Vec::new();
+    let mut known_above = WatchVersion(u64::MAX);
+    for block in blocks.iter().rev() {
+        known_above = known_above.min(block.watches);
+        let below = block.header.height.minus(1);
+        match seals.last_mut() {
+            Some((version, height)) if *version == known_above => *height = below,
+            _ => seals.push((known_above, below)),
+        }
+    }
+    // The lowest version first: what it seals, the later ones leave alone.
+    seals.reverse();
+    seals
+}
+
+#[cfg(test)]
+mod tests {
+    use confirmd_chain::{BlockHash, Header, Proof};
+
+    use super::*;
+
+    fn decoded_with(versions: &[u64]) -> Vec<Block> {
+        let block = |(height, version): (u64, &u64)| Block {
+            header: Header {
+                height: Height(height),
+                hash: BlockHash::new(format!("{height}")),
+                parent: BlockHash::new(format!("{}", height - 1)),
+                time: Timestamp(0),
+            },
+            transfers: Vec::new(),
+            proof: Proof::Commitment,
+            watches: WatchVersion(*version),
+        };
+        (10..).zip(versions).map(block).collect()
+    }
+
+    #[test]
+    fn a_watch_is_looked_for_below_the_first_block_from_which_on_all_know_it_i13() {
+        let cases: [(&[u64], &[(u64, u64)]); 6] = [
+            (&[], &[]),
+            (&[4, 4, 4], &[(4, 9)]),
+            (&[4, 4, 5], &[(4, 9), (5, 11)]),
+            // Of two blocks on their way at once, the lower one was decoded last.
+            (&[5, 4, 5], &[(4, 9), (5, 11)]),
+            (&[6, 5, 4], &[(4, 9)]),
+            (&[3, 6, 5, 6], &[(3, 9), (5, 10), (6, 12)]),
+        ];
+        for (versions, expected) in cases {
+            let expected: Vec<_> = expected
+                .iter()
+                .map(|(version, below)| (WatchVersion(*version), Height(*below)))
+                .collect();
+            assert_eq!(seals(&decoded_with(versions)), expected, "{versions:?}");
+        }
     }
 }

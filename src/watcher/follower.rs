@@ -309,6 +309,8 @@ impl Follower {
             return self.switch_branch(post, cursor, &heads.latest).await;
         }
         if self.committer.store.has_unsealed_backfills(&self.committer.network).await? {
+            // They may have been decoded before these watches came.
+            post.ahead = None;
             self.committer.seal_at(&post.fence, version, cursor.height).await?;
             self.sealed.notify_one();
         }
