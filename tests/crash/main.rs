@@ -36,8 +36,10 @@ use crate::traffic::Traffic;
 
 /// Some die while they start, most while they work.
 const LONGEST_LIFE_MS: u64 = 700;
-/// A hundred thousand events take their time to be compared, and to be told.
+/// How long it may take until everything is looked back for, told and compared: so much, and so
+/// much for each payment. Many kills leave much to be looked back for.
 const SETTLED_WITHIN: Duration = Duration::from_mins(3);
+const SETTLED_WITHIN_EACH: Duration = Duration::from_millis(300);
 
 /// How long, and how.
 #[derive(Clone, Copy, Debug)]
@@ -94,13 +96,15 @@ async fn survive(database: Option<Database>) {
         oracle.create(intent).await;
     }
     anvil.resume().expect("resumes");
-    let expected = Ledger::of(&mut oracle, SETTLED_WITHIN, None).await;
+    let payments = u32::try_from(plan.payments).expect("a small number");
+    let within = SETTLED_WITHIN + SETTLED_WITHIN_EACH * payments;
+    let expected = Ledger::of(&mut oracle, within, None).await;
     oracle.stop();
     expected.must_tell_a_story(plan.payments);
 
     receiver.calm_down();
     victim.start().await;
-    let found = Ledger::of(&mut victim, SETTLED_WITHIN, Some(&expected)).await;
+    let found = Ledger::of(&mut victim, within, Some(&expected)).await;
     victim.stop();
     found.must_equal(&expected);
     receiver.must_have_got(&found);
