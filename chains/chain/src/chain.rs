@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use serde::Serialize;
 
-use crate::{Address, Block, BlockHash, Header, Heads, Height, TransactionId, WatchKey, WatchSet};
+use crate::{
+    Address, Block, BlockHash, Header, Heads, Height, TransactionId, Wallet, WalletError, WatchKey,
+    WatchSet,
+};
 
 /// Which block is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,6 +148,16 @@ pub trait Chain: Send + Sync + 'static {
     fn parse_reference(&self, text: &str) -> Option<String> {
         let _ = text;
         None
+    }
+
+    /// Reads the public keys that addresses are derived from: an extended public key, or whatever
+    /// the family has.
+    ///
+    /// # Errors
+    /// When it is none; private keys are refused by name.
+    fn parse_wallet(&self, text: &str) -> Result<Box<dyn Wallet>, WalletError> {
+        let _ = text;
+        Err(WalletError::Unsupported)
     }
 
     /// Returns when a provider hints at a new block. Only a hint, and it may never come: the

@@ -10,12 +10,16 @@ mod block;
 mod chain;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod secret;
 mod transfer;
+mod wallet;
 mod watch;
 
 pub use amount::{Amount, AmountError};
 pub use block::{Block, BlockHash, Confirmations, Header, Heads, Height, Proof, Timestamp};
 pub use chain::{AddressError, At, Chain, ChainError, Inclusion, ProbeReport, ProviderStatus};
+pub use secret::looks_secret;
 pub use transfer::TransferIndexError;
 pub use transfer::{Address, Asset, TransactionId, Transfer, TransferId, TransferIndex};
+pub use wallet::{Derived, INDEX_END, Wallet, WalletError};
 pub use watch::{WatchKey, WatchSet, WatchVersion, WatchView};

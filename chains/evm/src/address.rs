@@ -1,7 +1,7 @@
 //! Addresses: EIP-55 in, EIP-55 out, and secrets refused.
 
 use alloy_primitives::{Address as Raw, hex};
-use confirmd_chain::{Address, AddressError, WatchKey};
+use confirmd_chain::{Address, AddressError, WatchKey, looks_secret};
 
 /// Reads an address: `0x` and 40 hex digits. Mixed case must be right by EIP-55; all lower or all
 /// upper case carries no checksum and is taken.
@@ -10,7 +10,7 @@ use confirmd_chain::{Address, AddressError, WatchKey};
 /// When it is none. Private keys and seed phrases are refused by name and never repeated (I12).
 pub fn parse_address(text: &str) -> Result<Address, AddressError> {
     let text = text.trim();
-    if is_secret(text) {
+    if looks_secret(text) {
         return Err(AddressError::PrivateKey);
     }
     let digits = text.strip_prefix("0x").ok_or_else(malformed)?;
@@ -48,17 +48,6 @@ pub(crate) fn watch_key(address: &Raw) -> WatchKey {
 
 fn malformed() -> AddressError {
     AddressError::Malformed("expected 0x and 40 hex digits".to_owned())
-}
-
-/// A private key has 64 hex digits, a seed phrase 12 to 24 lower-case words (BIP-39).
-fn is_secret(text: &str) -> bool {
-    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
-    let is_key = digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let is_word = |word: &str| {
-        (3..=8).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_alphabetic())
-    };
-    let words = text.split_whitespace().count();
-    is_key || (words >= 12 && text.split_whitespace().all(is_word))
 }
 
 #[cfg(test)]

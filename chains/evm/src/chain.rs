@@ -6,7 +6,7 @@ use alloy_primitives::{B256, U64};
 use async_trait::async_trait;
 use confirmd_chain::{
     Address, AddressError, At, Block, Chain, ChainError, Header, Heads, Height, Inclusion,
-    ProbeReport, ProviderStatus, TransactionId, WatchKey, WatchSet,
+    ProbeReport, ProviderStatus, TransactionId, Wallet, WalletError, WatchKey, WatchSet,
 };
 use confirmd_rpc::{Answer, AskError, Failure, Pool, Provider, Request};
 use futures_util::future::join_all;
@@ -19,7 +19,7 @@ use crate::config::{EvmConfig, Finality, Traces, Verify};
 use crate::credits::Sources;
 use crate::internal::Tracers;
 use crate::range::Window;
-use crate::{address, calls, header, references};
+use crate::{address, calls, header, references, wallet};
 
 /// So much older than the newest block that was seen, a provider's newest block shows that it
 /// lags behind the others, or behind what it said before.
@@ -297,6 +297,10 @@ impl Chain for Evm {
         let has_proxy = self.sources.token_proxy.is_some() || self.sources.native_proxy.is_some();
         let reference = references::parse(text).filter(|_| has_proxy)?;
         Some(references::reference_topic(&reference))
+    }
+
+    fn parse_wallet(&self, text: &str) -> Result<Box<dyn Wallet>, WalletError> {
+        wallet::parse_wallet(text)
     }
 
     async fn woken(&self) {

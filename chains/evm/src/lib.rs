@@ -18,6 +18,7 @@
 //! | `range` | many irreversible blocks |
 //! | `chain` | [`Evm`]: the contract |
 //! | `probe` | a live look at every provider |
+//! | `wallet` | addresses from extended public keys |
 //!
 //! The first nine are pure functions over borrowed JSON. A provider is believed only as far as
 //! its answer hashes to what the header commits to, and the header to the hash by which the
@@ -42,9 +43,11 @@ mod refusal;
 mod rlp;
 pub mod traces;
 pub mod transactions;
+mod wallet;
 
 pub use address::parse_address;
 pub use chain::Evm;
 pub use config::{EvmConfig, FeeProxies, Finality, ReceiptEncoding, Tag, Traces, Verify};
 pub use references::reference_topic;
 pub use refusal::Refusal;
+pub use wallet::parse_wallet;

@@ -1,0 +1,7 @@
+//! The Bitcoin family.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | `wallet` | scripts from output descriptors and extended public keys |
+
+pub mod wallet;
