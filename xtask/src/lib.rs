@@ -4,6 +4,7 @@
 //! | module | what it starts or installs |
 //! | --- | --- |
 //! | [`anvil`] | an EVM node, with the calls that tests need (mine, reorg, drop, …) |
+//! | [`bitcoind`] | a Bitcoin node, with the keys, payments and double spends that tests need |
 //! | [`erc20`] | tokens on it: OpenZeppelin's published one, and ones that misbehave |
 //! | [`fee_proxy`] | Request Network's contracts for payments with a reference |
 //! | [`postgres`] | a private PostgreSQL, and databases on it |
@@ -15,6 +16,7 @@
 
 pub mod anvil;
 pub mod apt;
+pub mod bitcoind;
 pub mod cache;
 pub mod erc20;
 pub mod error;
@@ -35,6 +37,7 @@ pub use error::{Error, Result};
 /// What stands in the way; [`Error::Missing`] says what to install by hand.
 pub fn install_all() -> Result<()> {
     anvil::binary()?;
+    bitcoind::binary()?;
     erc20::install()?;
     fee_proxy::install()?;
     receiver::install()?;

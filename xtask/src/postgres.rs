@@ -2,7 +2,6 @@
 
 use std::{
     env,
-    net::{Ipv4Addr, TcpListener},
     os::unix::{fs::chown, process::CommandExt},
     path::{Path, PathBuf},
     process::Command,
@@ -18,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::{
     Error, Result, apt,
-    process::{self, Server, on_blocking_thread},
+    process::{self, Server, free_port, on_blocking_thread},
 };
 
 /// Where `cargo xtask test` tells the tests which server they share: the URL of its `postgres`
@@ -253,9 +252,4 @@ fn unprivileged() -> Result<Option<User>> {
         program: "a user to run PostgreSQL as (it refuses root)".into(),
         install: "useradd --system postgres".into(),
     })
-}
-
-fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(Error::io("a free port"))?;
-    Ok(listener.local_addr().map_err(Error::io("a free port"))?.port())
 }

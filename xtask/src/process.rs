@@ -1,8 +1,10 @@
 //! Child processes that never outlive us, and whose output can be waited for.
 
 use std::{
+    env,
     fs::{self, File},
     io::{self, Read, Seek, SeekFrom},
+    net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
@@ -257,8 +259,29 @@ pub(crate) async fn on_blocking_thread<T: Send + 'static>(
         .unwrap_or_else(|error| Err(Error::unexpected("the blocking task", &error)))
 }
 
+/// A `cargo` command with the environment that a shell would give it.
+///
+/// `cargo run` tells us about our own package in variables that some build scripts look at: passed
+/// on, they would make each `cargo xtask` rebuild what a plain `cargo` has built, and back again.
+pub fn cargo() -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
+}
+
+/// A port that nobody listens on, as long as nobody else takes it first.
+pub(crate) fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(Error::io("a free port"))?;
+    Ok(listener.local_addr().map_err(Error::io("a free port"))?.port())
+}
+
 /// The program `name` in `PATH`.
 pub fn find_in_path(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }

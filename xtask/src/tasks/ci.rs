@@ -6,9 +6,13 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use xtask::{Error, Result, cache::Cache, process};
+use xtask::{
+    Error, Result,
+    cache::Cache,
+    process::{self, cargo},
+};
 
-use super::{cargo, test};
+use super::test;
 
 const DENY_VERSION: &str = "0.20.2";
 

@@ -16,12 +16,10 @@ use xtask::{
     Error, Result,
     anvil::{self, Anvil, AnvilOptions},
     erc20::{self, Erc20},
-    process::Server,
+    process::{Server, cargo},
     progress,
     receiver::{self, Receiver},
 };
-
-use super::cargo;
 
 const API_KEY: &str = "demo-key-only-for-this-machine";
 const SECRET: &str = "whsec_ZGVtby1vbmx5LW5vdC1hLXNlY3JldC1hbnl3aGVyZSE=";

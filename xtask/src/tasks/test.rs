@@ -10,10 +10,11 @@ use std::{
 use xtask::{
     Error, Result, install_all,
     postgres::{Postgres, PostgresOptions, SHARED_URL},
+    process::cargo,
     progress,
 };
 
-use super::{cargo, summary::Summary};
+use super::summary::Summary;
 
 #[derive(Default, clap::Args)]
 pub(crate) struct Arguments {
