@@ -19,7 +19,7 @@ use confirmd::watcher::{Committer, Step};
 use confirmd::webhook::{Endpoints, Waker};
 use confirmd_chain::{
     Address, Amount, Asset, Block, BlockHash, Confirmations, Header, Height, Proof, Timestamp,
-    TransactionId, Transfer, TransferId, TransferIndex, WatchKey, WatchSet, WatchVersion,
+    TransactionId, Transfer, TransferId, TransferIndex, WatchKey, WatchSet, WatchVersion, Work,
 };
 use divan::Bencher;
 use serde_json::json;
@@ -110,6 +110,7 @@ fn block(height: u64, hits: u64) -> Block {
             amount: Amount::from_base_units(U256::from(5_000_000)),
             memo: None,
             references: Vec::new(),
+            maturity: Confirmations::default(),
         }
     };
     Block {
@@ -118,8 +119,10 @@ fn block(height: u64, hits: u64) -> Block {
             hash: hash(height),
             parent: hash(height - 1),
             time: Timestamp::from_seconds(height),
+            work: Work::ONE,
         },
         transfers: ((height - 1) * hits + 1..=height * hits).map(transfer).collect(),
+        spends: Vec::new(),
         proof: Proof::Commitment,
         watches: WatchVersion(1),
     }

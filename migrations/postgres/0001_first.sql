@@ -33,6 +33,7 @@ CREATE TABLE blocks (
     hash    TEXT   NOT NULL,
     parent  TEXT   NOT NULL,
     time    BIGINT NOT NULL,
+    work    TEXT   NOT NULL,                      -- what it adds to its branch's weight
     PRIMARY KEY (network, height)
 );
 
@@ -146,6 +147,7 @@ CREATE TABLE transfers (
     carried     TEXT   NOT NULL,                  -- the references that it carries, JSON array
     allocation  TEXT   NOT NULL,                  -- rail: it matched one; stray: it came to an
                                                   -- address of the intent; ambiguous: of several
+    maturity    BIGINT NOT NULL,                  -- confirmations before anybody can spend it
     height      BIGINT,                           -- NULL once a reorg took it
     block_hash  TEXT,
     block_time  BIGINT,

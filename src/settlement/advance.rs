@@ -80,12 +80,14 @@ pub fn wake_height(intent: &Intent, credit: &Credit, cursor: Height) -> Option<H
     (deep > cursor).then_some(next)
 }
 
-/// How deep a transfer must be before it is final: as its rail says, else its network's deepest.
+/// How deep a transfer must be before it is final: as its rail says, else its network's deepest;
+/// and so deep that it can be spent.
 #[must_use]
 pub fn required_of(intent: &Intent, credit: &Credit) -> Confirmations {
-    intent
+    let required = intent
         .rail_for(credit)
-        .map_or_else(|| intent.required_on(&credit.network), |rail| intent.required_by(rail))
+        .map_or_else(|| intent.required_on(&credit.network), |rail| intent.required_by(rail));
+    required.max(credit.maturity)
 }
 
 /// Carries an intent over a step of one network. What both branches of a reorg hold makes no

@@ -190,10 +190,12 @@ fn conclude(
 
     let completed_by = settled.map(|(_, transfer)| transfer);
     let completed = completed_by.and_then(height_of);
-    let confirmed_height = completed.map(|height| deep_at(height, required));
+    let confirmed_height =
+        completed_by.and_then(|last| confirmed_height(&tallies[rail], last, credits, required));
     let (rank, confirmations) = match (completed, confirmed_height) {
         (Some(_), Some(deep)) if cursor >= deep => (Rank::Confirmed, required),
-        (Some(height), _) => (Rank::Detected, depth(height)),
+        // What cannot be spent yet is not final, however many blocks are on it (I6).
+        (Some(height), _) => (Rank::Detected, depth(height).min(one_short(required))),
         (None, _) => match tallies[rail].pays.iter().filter_map(|&i| height_of(i)).max() {
             Some(newest) => (Rank::Partial, depth(newest)),
             None => (Rank::Nothing, Confirmations(0)),
@@ -219,6 +221,27 @@ fn conclude(
         confirmed_height,
         confirmations,
     }
+}
+
+/// The height of the cursor at which every transfer up to the completing one is deep enough, and
+/// can be spent.
+fn confirmed_height(
+    tally: &Tally,
+    completing: usize,
+    credits: &[Credit],
+    required: Confirmations,
+) -> Option<Height> {
+    let end = tally.pays.iter().position(|&index| index == completing)?;
+    let deep = |&index: &usize| {
+        let credit = &credits[index];
+        let place = credit.place.as_ref()?;
+        Some(deep_at(place.height, required.max(credit.maturity)))
+    };
+    tally.pays[..=end].iter().filter_map(deep).max()
+}
+
+fn one_short(required: Confirmations) -> Confirmations {
+    Confirmations(required.0.saturating_sub(1))
 }
 
 /// The height of the cursor at which a transfer at `height` has the required depth.

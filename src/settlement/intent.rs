@@ -374,6 +374,8 @@ pub struct Credit {
     pub references: Vec<String>,
     /// Several open intents could have meant it, and nothing tells which.
     pub is_ambiguous: bool,
+    /// With fewer confirmations nobody can spend it.
+    pub maturity: Confirmations,
     /// Where it stands; nowhere once a reorg took it.
     pub place: Option<Place>,
     /// The earlier of block time and first sight, kept across reorgs.

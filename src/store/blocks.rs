@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use confirmd_chain::{BlockHash, Header, Height, Timestamp};
+use confirmd_chain::{BlockHash, Header, Height, Timestamp, Work};
 use sqlx::any::AnyRow;
 
-use super::{Result, Store, Transaction, column, number, signed};
+use super::{Result, Store, Transaction, column, number, parsed, signed};
 use crate::settlement::NetworkId;
 
 fn header(row: &AnyRow) -> Result<Header> {
@@ -14,6 +14,7 @@ fn header(row: &AnyRow) -> Result<Header> {
         hash: BlockHash::new(column::<String>(row, "hash")?),
         parent: BlockHash::new(column::<String>(row, "parent")?),
         time: Timestamp(column(row, "time")?),
+        work: parsed(row, "work")?,
     })
 }
 
@@ -63,6 +64,21 @@ impl Store {
     }
 }
 
+impl Store {
+    /// What our blocks from a height on weigh together.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn work_from(&self, network: &NetworkId, height: Height) -> Result<Work> {
+        let rows = sqlx::query("SELECT work FROM blocks WHERE network = $1 AND height >= $2")
+            .bind(network.as_str())
+            .bind(signed(height.0))
+            .fetch_all(&self.read)
+            .await?;
+        rows.iter().map(|row| parsed::<Work>(row, "work")).sum()
+    }
+}
+
 impl Transaction {
     /// Keeps blocks.
     ///
@@ -75,14 +91,15 @@ impl Transaction {
     ) -> Result<()> {
         for header in headers {
             sqlx::query(
-                "INSERT INTO blocks (network, height, hash, parent, time)
-                 VALUES ($1, $2, $3, $4, $5)",
+                "INSERT INTO blocks (network, height, hash, parent, time, work)
+                 VALUES ($1, $2, $3, $4, $5, $6)",
             )
             .bind(network.as_str())
             .bind(signed(header.height.0))
             .bind(header.hash.as_str())
             .bind(header.parent.as_str())
             .bind(header.time.0)
+            .bind(header.work.to_string())
             .execute(&mut *self.inner)
             .await?;
         }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use confirmd_chain::{
-    Address, Amount, Asset, BlockHash, Header, Height, Timestamp, TransactionId, Transfer,
-    TransferId,
+    Address, Amount, Asset, BlockHash, Confirmations, Header, Height, Timestamp, TransactionId,
+    Transfer, TransferId,
 };
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
@@ -62,6 +62,7 @@ pub(super) fn credit(row: &AnyRow) -> Result<Credit> {
         amount: parsed::<Amount>(row, "amount")?,
         references: json(row, "carried")?,
         is_ambiguous: column::<String>(row, "allocation")? == AMBIGUOUS,
+        maturity: Confirmations(number(row, "maturity")?),
         place,
         credit_time: Timestamp(column(row, "credit_time")?),
         role: read_role(&column::<String>(row, "role")?)?,
@@ -255,12 +256,12 @@ impl Transaction {
         sqlx::query(
             "INSERT INTO transfers (network, tx, idx, intent, asset, symbol, decimals, sender,
                  receiver, amount, height, block_hash, block_time, position, credit_time, role,
-                 orphan, orphan_id, wake_height, carried, allocation)
+                 orphan, orphan_id, wake_height, carried, allocation, maturity)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 'gone',
-                 $16, $17, NULL, $18, $19)
+                 $16, $17, NULL, $18, $19, $20)
              ON CONFLICT (network, tx, idx) DO UPDATE SET
                  intent = $4, asset = $5, symbol = $6, decimals = $7, sender = $8, receiver = $9,
-                 amount = $10, carried = $18, allocation = $19,
+                 amount = $10, carried = $18, allocation = $19, maturity = $20,
                  height = $11, block_hash = $12, block_time = $13, position = $14,
                  credit_time = CASE WHEN transfers.credit_time < $15
                                     THEN transfers.credit_time ELSE $15 END",
@@ -284,6 +285,7 @@ impl Transaction {
         .bind(OrphanView::id(network, tx, &index))
         .bind(to_json(&transfer.references)?)
         .bind(owner.allocation)
+        .bind(i64::from(transfer.maturity.0))
         .execute(&mut *self.inner)
         .await?;
         self.tally.transfers.push((network.clone(), "placed", 1));
@@ -348,7 +350,8 @@ impl Transaction {
              JOIN rails ON rails.intent = transfers.intent AND rails.network = transfers.network
              WHERE transfers.network = $1 AND transfers.height IS NOT NULL
                  AND transfers.height <= $2
-                 AND transfers.height + rails.required > $2",
+                 AND (transfers.height + rails.required > $2
+                     OR transfers.height + transfers.maturity > $2)",
         )
         .bind(network.as_str())
         .bind(signed(height.0))

@@ -268,7 +268,7 @@ fn seals(blocks: &[Block]) -> Vec<(WatchVersion, Height)> {
 
 #[cfg(test)]
 mod tests {
-    use confirmd_chain::{BlockHash, Header, Proof};
+    use confirmd_chain::{BlockHash, Header, Proof, Work};
 
     use super::*;
 
@@ -279,8 +279,10 @@ mod tests {
                 hash: BlockHash::new(format!("{height}")),
                 parent: BlockHash::new(format!("{}", height - 1)),
                 time: Timestamp(0),
+                work: Work::ONE,
             },
             transfers: Vec::new(),
+            spends: Vec::new(),
             proof: Proof::Commitment,
             watches: WatchVersion(*version),
         };

@@ -1,38 +1,37 @@
 //! One network, block by block.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use backon::ExponentialBackoff;
 use confirmd_chain::{
-    At, Block, ChainError, Header, Heads, Height, Timestamp, WatchSet, WatchVersion,
+    At, Block, BlockHash, ChainError, Header, Heads, Height, Timestamp, WatchSet, WatchVersion,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
-use super::Followed;
 use super::backfill::Backfiller;
-use super::branch::{self, BranchError};
+use super::branch::{Branch, BranchError, Ours};
 use super::commit::{Committer, Step};
+use super::progress::StatusBoard;
 use super::sharing::Grant;
-use crate::settlement::NetworkId;
-use crate::store::{Cursor, Fence, FollowerState, FollowerStatus, StoreError};
+use super::{Followed, back_off};
+use crate::store::{Cursor, Fence, StoreError};
 
 /// How many irreversible blocks are asked for at once, and committed together.
 const RANGE: u64 = 256;
 /// How many blocks above the irreversible ones are fetched and committed together.
-const BATCH: u64 = 32;
+pub(super) const BATCH: u64 = 32;
 /// How many of them are asked for at the same time.
 const AHEAD: usize = 4;
-/// How often the status is written while nothing in it changes but numbers.
-const STATUS_EVERY_MS: i64 = 2_000;
 /// How far below the head a network is first scanned at most, where irreversible blocks are older.
 const FIRST_CATCH_UP: u64 = 1_000;
-/// How long a named block may be missing before that is shown as a stall.
-const MISSING_FOR_MS: i64 = 30_000;
+/// How many branches are remembered to have lost against ours, so as not to weigh them again.
+const LOST_BRANCHES: usize = 64;
 /// How often watches are looked at that need no more watching.
 const TIDY_EVERY_MS: i64 = 60_000;
 
@@ -43,14 +42,10 @@ pub struct Follower {
     committer: Committer,
     instance: String,
     grant: Grant,
-    /// Of the last post.
-    fence: Option<Fence>,
     watches: Arc<WatchSet>,
     sealed: Arc<Notify>,
-    status: FollowerStatus,
-    status_written: Timestamp,
+    board: StatusBoard,
     tidied: Timestamp,
-    behind_since: Option<Timestamp>,
 }
 
 /// What a follower holds while it owns its network.
@@ -60,6 +55,8 @@ struct Post {
     finalized: Option<Height>,
     /// The next irreversible blocks, asked for while the last ones are committed.
     ahead: Option<ReadAhead>,
+    /// The ends of branches that lost against ours as it is now.
+    lost: BTreeSet<BlockHash>,
 }
 
 /// The height at which it begins, and the blocks as they come.
@@ -73,7 +70,7 @@ enum Progress {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum StepError {
+pub(super) enum StepError {
     #[error(transparent)]
     Chain(#[from] ChainError),
     #[error("the store fails: {0}")]
@@ -86,47 +83,25 @@ enum StepError {
 impl From<BranchError> for StepError {
     fn from(error: BranchError) -> Self {
         match error {
-            BranchError::TooDeep(reason) => Self::Stopped(reason),
             BranchError::Chain(error) => Self::Chain(error),
             BranchError::Store(error) => Self::Store(error),
         }
     }
 }
 
-/// Waits between tries: from a quarter of a second to a minute, for ever.
-pub(super) fn back_off() -> ExponentialBackoff {
-    ExponentialBuilder::default()
-        .with_jitter()
-        .with_min_delay(Duration::from_millis(250))
-        .with_max_delay(Duration::from_mins(1))
-        .without_max_times()
-        .build()
-}
-
 impl Follower {
     /// A follower of one network, while it is granted to this `instance`.
     #[must_use]
     pub fn new(followed: Followed, committer: Committer, instance: String, grant: Grant) -> Self {
-        let now = committer.clock.now();
-        let status = FollowerStatus {
-            state: FollowerState::CatchingUp,
-            since: now,
-            verify: followed.verify.to_owned(),
-            threshold: followed.threshold.0,
-            ..FollowerStatus::default()
-        };
         Self {
+            board: StatusBoard::new(&followed, &committer),
+            tidied: committer.clock.now(),
             followed,
             committer,
             instance,
             grant,
-            fence: None,
             watches: Arc::default(),
             sealed: Arc::default(),
-            status,
-            status_written: Timestamp(0),
-            tidied: now,
-            behind_since: None,
         }
     }
 
@@ -143,7 +118,7 @@ impl Follower {
             backfills.cancel();
             self.watches = Arc::default();
             let Err(failed) = ended else { continue };
-            self.show_failure(&failed).await;
+            self.board.show_failure(&failed).await;
             let pause = waits.next().unwrap_or(Duration::from_mins(1));
             self.pause(&stop, pause).await;
         }
@@ -159,7 +134,7 @@ impl Follower {
     ) -> Result<(), StepError> {
         let network = self.committer.network.clone();
         let fence = self.committer.store.take_over(&network, &self.instance).await?;
-        self.fence = Some(fence.clone());
+        self.board.fence = Some(fence.clone());
         let row = self.committer.store.network(&network).await?;
         self.watches = Arc::default();
         self.refresh_watches().await?;
@@ -168,6 +143,7 @@ impl Follower {
             cursor: row.as_ref().and_then(|row| row.cursor.clone()),
             finalized: row.and_then(|row| row.finalized),
             ahead: None,
+            lost: BTreeSet::new(),
         };
         info!(%network, cursor = post.cursor.as_ref().map(|c| c.height.0), "following");
         let backfiller = Backfiller {
@@ -189,7 +165,7 @@ impl Follower {
                 Err(StepError::Store(failed)) => return Err(failed.into()),
                 Err(failed) => {
                     post.ahead = None;
-                    self.show_failure(&failed).await;
+                    self.board.show_failure(&failed).await;
                     waits.next().unwrap_or(Duration::from_mins(1))
                 }
             };
@@ -223,7 +199,7 @@ impl Follower {
         } else {
             self.stay(post, &cursor, &heads, version).await?
         };
-        self.show_progress(post, &heads).await?;
+        self.board.show_progress(post.cursor.as_ref(), post.finalized, &heads).await?;
         self.tidy(post).await?;
         Ok(progress)
     }
@@ -289,9 +265,15 @@ impl Follower {
         };
         let Some(first) = blocks.first() else { return Ok(Progress::AtTip) };
         if first.header.parent != cursor.hash {
-            let tip = blocks.swap_remove(0).header;
+            let next = blocks.swap_remove(0).header;
             post.ahead = None;
-            return self.switch_branch(post, cursor, &tip).await;
+            // Where the branch up to there does not outweigh ours, all of it may.
+            for tip in [&next, &heads.latest] {
+                if let Some(branch) = self.better_branch(post, cursor, tip, heads).await? {
+                    return self.switch_branch(post, cursor, branch).await;
+                }
+            }
+            return Ok(Progress::AtTip);
         }
         self.commit(post, &blocks, None).await?;
         Ok(Progress::Moved)
@@ -305,8 +287,10 @@ impl Follower {
         heads: &Heads,
         version: WatchVersion,
     ) -> Result<Progress, StepError> {
-        if heads.latest.hash != cursor.hash && self.is_better_branch(post, cursor, heads).await? {
-            return self.switch_branch(post, cursor, &heads.latest).await;
+        if heads.latest.hash != cursor.hash
+            && let Some(branch) = self.better_branch(post, cursor, &heads.latest, heads).await?
+        {
+            return self.switch_branch(post, cursor, branch).await;
         }
         if self.committer.store.has_unsealed_backfills(&self.committer.network).await? {
             // They may have been decoded before these watches came.
@@ -317,49 +301,70 @@ impl Follower {
         Ok(Progress::AtTip)
     }
 
-    /// Whether the providers' head is on another branch, and one to follow: the family prefers it
-    /// (a lower head alone is no reorg, the provider may be behind), or the network calls a block
-    /// on it irreversible that is not ours.
-    async fn is_better_branch(
+    /// The providers' branch that ends in `tip`, where it is another one and to be followed: the
+    /// family prefers it by its weight (a lower head alone is no reorg, the provider may be
+    /// behind), or the network calls a block on it irreversible that is not ours.
+    async fn better_branch(
+        &self,
+        post: &mut Post,
+        cursor: &Cursor,
+        tip: &Header,
+        heads: &Heads,
+    ) -> Result<Option<Branch>, StepError> {
+        let (store, network) = (&self.committer.store, &self.committer.network);
+        let ours = store.block(network, tip.height).await?;
+        if ours.is_some_and(|ours| ours.hash == tip.hash) {
+            return Ok(None);
+        }
+        let is_irreversible = self.is_irreversible_elsewhere(post, heads).await?;
+        if post.lost.contains(&tip.hash) && !is_irreversible {
+            return Ok(None);
+        }
+        let chain = self.followed.chain.as_ref();
+        let ours = Ours { store, chain, network, cursor, finalized: post.finalized };
+        match ours.weigh(tip).await? {
+            Some(weighed) if weighed.is_preferred || is_irreversible => {
+                weighed.branch.map(Some).map_err(StepError::Stopped)
+            }
+            _ => {
+                if post.lost.len() >= LOST_BRANCHES {
+                    post.lost.clear();
+                }
+                post.lost.insert(tip.hash.clone());
+                Ok(None)
+            }
+        }
+    }
+
+    /// Whether the network calls a block irreversible that stands where one of ours does.
+    async fn is_irreversible_elsewhere(
         &self,
         post: &Post,
-        cursor: &Cursor,
         heads: &Heads,
     ) -> Result<bool, StepError> {
-        let (store, network) = (&self.committer.store, &self.committer.network);
-        let ours = store.block(network, heads.latest.height).await?;
-        if ours.is_some_and(|ours| ours.hash == heads.latest.hash) {
-            return Ok(false);
-        }
-        let ours = store.block(network, cursor.height).await?;
-        if ours.is_some_and(|ours| self.followed.chain.prefers(&heads.latest, &ours)) {
-            return Ok(true);
-        }
         let Some(named) = heads.finalized.filter(|named| Some(*named) > post.finalized) else {
             return Ok(false);
         };
-        let ours = store.block(network, named).await?;
+        let (store, network) = (&self.committer.store, &self.committer.network);
+        let Some(ours) = store.block(network, named).await? else { return Ok(false) };
         let theirs = self.followed.chain.header(At::Height(named)).await?;
-        Ok(ours.is_some_and(|ours| ours.hash != theirs.hash))
+        Ok(ours.hash != theirs.hash)
     }
 
-    /// Fetches the branch that ends in `tip` down to ours, and puts it in the place of ours.
+    /// Puts a branch in the place of ours.
     async fn switch_branch(
         &mut self,
         post: &mut Post,
         cursor: &Cursor,
-        tip: &Header,
+        branch: Branch,
     ) -> Result<Progress, StepError> {
         let network = self.committer.network.clone();
-        let chain = self.followed.chain.as_ref();
-        let store = &self.committer.store;
-        let branch =
-            branch::fetch(store, chain, &network, tip.hash.clone(), post.finalized, &self.watches)
-                .await?;
+        let blocks = branch.fetch(self.followed.chain.as_ref(), &self.watches).await?;
         let ancestor = branch.ancestor.height;
         let depth = cursor.height.0.saturating_sub(ancestor.0);
-        warn!(%network, depth, ancestor = ancestor.0, tip = tip.height.0, "reorganisation");
-        self.commit(post, &branch.blocks, Some(ancestor)).await?;
+        let tip = blocks.last().map(|block| block.header.height.0);
+        warn!(%network, depth, ancestor = ancestor.0, tip, "reorganisation");
+        self.commit(post, &blocks, Some(ancestor)).await?;
         let depth = u32::try_from(depth).unwrap_or(u32::MAX);
         metrics::histogram!("confirmd_reorg_depth_blocks", "network" => network.to_string())
             .record(f64::from(depth));
@@ -418,6 +423,7 @@ impl Follower {
         let finalized = post.finalized;
         self.committer.commit(&post.fence, Step { blocks, rolled_back_to, finalized }).await?;
         post.cursor = Some(Cursor::from(&last.header));
+        post.lost.clear();
         self.sealed.notify_one();
         Ok(())
     }
@@ -438,75 +444,6 @@ impl Follower {
         self.watches.remove(&ended);
         Ok(())
     }
-
-    async fn show_progress(&mut self, post: &Post, heads: &Heads) -> Result<(), StepError> {
-        let now = self.committer.clock.now();
-        let scanned = post.cursor.as_ref().map(|cursor| cursor.height);
-        let behind = scanned < Some(heads.latest.height);
-        self.behind_since = if behind { self.behind_since.or(Some(now)) } else { None };
-        let lag = self.behind_since.map_or(0, |since| now.0.saturating_sub(since.0));
-        self.status.head = Some(heads.latest.height);
-        self.status.finalized = post.finalized;
-        self.status.lag_ms = u64::try_from(lag).unwrap_or(0);
-        let far = heads.latest.height.0.saturating_sub(scanned.map_or(0, |height| height.0));
-        let state = if far > BATCH { FollowerState::CatchingUp } else { FollowerState::Following };
-        gauges(&self.committer.network, post, heads);
-        self.show(state, None).await
-    }
-
-    async fn show_failure(&mut self, failed: &StepError) {
-        let network = &self.committer.network;
-        let state = match failed {
-            StepError::Stopped(_) => {
-                error!(%network, reason = %failed, "stopped: an operator has to look");
-                FollowerState::Stopped
-            }
-            // A block that was just announced is often not there yet.
-            StepError::Chain(ChainError::NotFound) if !self.is_late() => return,
-            StepError::Store(StoreError::Fenced) => {
-                warn!(%network, "another instance took over; nothing more is written by this one");
-                self.fence = None;
-                return;
-            }
-            StepError::Chain(_) | StepError::Store(_) => {
-                warn!(%network, reason = %failed, "stalled");
-                FollowerState::Stalled
-            }
-        };
-        if let Err(unwritten) = self.show(state, Some(failed.to_string())).await {
-            warn!(network = %self.committer.network, error = %unwritten, "status not written");
-        }
-    }
-
-    /// Whether the providers have named blocks for a while that nobody hands over.
-    fn is_late(&self) -> bool {
-        let now = self.committer.clock.now();
-        self.behind_since.is_some_and(|since| now.0 - since.0 >= MISSING_FOR_MS)
-    }
-
-    /// Writes the status when its state changes, else now and then.
-    async fn show(
-        &mut self,
-        state: FollowerState,
-        reason: Option<String>,
-    ) -> Result<(), StepError> {
-        let now = self.committer.clock.now();
-        let changed = self.status.state != state || self.status.reason != reason;
-        if self.status.state != state {
-            self.status.since = now;
-        }
-        self.status.state = state;
-        self.status.reason = reason;
-        if !changed && now.0 - self.status_written.0 < STATUS_EVERY_MS {
-            return Ok(());
-        }
-        let Some(fence) = &self.fence else { return Ok(()) };
-        let providers = self.followed.chain.providers();
-        self.status.providers = providers.into_iter().map(Into::into).collect();
-        self.committer.store.write_status(fence, &self.status, now).await?;
-        self.status_written = now;
-        Ok(())
-    }
 }
 
 /// Irreversible blocks come linked; one that does not link is the provider's fault.
@@ -519,18 +456,5 @@ fn linked(blocks: Vec<Block>) -> Result<Vec<Block>, StepError> {
             pair[1].header.height
         ))
         .into()),
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; heights stay below 2^53")]
-fn gauges(network: &NetworkId, post: &Post, heads: &Heads) {
-    let network = || network.to_string();
-    metrics::gauge!("confirmd_network_head_height", "network" => network())
-        .set(heads.latest.height.0 as f64);
-    if let Some(cursor) = &post.cursor {
-        metrics::gauge!("confirmd_network_scanned_height", "network" => network())
-            .set(cursor.height.0 as f64);
-        metrics::gauge!("confirmd_network_scanned_timestamp_seconds", "network" => network())
-            .set((cursor.time.0 / 1_000) as f64);
     }
 }

@@ -3,7 +3,8 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | `follower` | the cursor, block by block; reorgs |
-//! | `branch` | how a new branch is fetched down to the common ancestor |
+//! | `branch` | another branch, held against ours down to the common ancestor |
+//! | `progress` | the status and the gauges |
 //! | `commit` | what a step writes, in one transaction |
 //! | `backfill` | looking again for watches that came later |
 //! | `adjust` | open intents follow a threshold that an admin changed |
@@ -18,11 +19,13 @@ mod commit;
 mod expiry;
 mod follower;
 mod housekeeping;
+mod progress;
 mod sharing;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use confirmd_chain::{Chain, Confirmations, Height};
 use tokio::sync::Notify;
 
@@ -59,3 +62,13 @@ impl std::fmt::Debug for Followed {
 /// How many blocks below the cursor are kept: a reorg that reaches below them needs an operator
 /// (I5), and no intent can ask for more confirmations.
 pub const KEPT_BLOCKS: u64 = 10_000;
+
+/// Waits between tries: from a quarter of a second to a minute, for ever.
+fn back_off() -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_jitter()
+        .with_min_delay(Duration::from_millis(250))
+        .with_max_delay(Duration::from_mins(1))
+        .without_max_times()
+        .build()
+}

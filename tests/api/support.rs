@@ -15,8 +15,8 @@ use confirmd::watcher::{Committer, Step};
 use confirmd::webhook::{Endpoints, Trials, Waker};
 use confirmd::{families, telemetry};
 use confirmd_chain::{
-    Address, Amount, Asset, Block, BlockHash, Header, Height, Proof, Timestamp, TransactionId,
-    Transfer, TransferId, TransferIndex, WatchVersion,
+    Address, Amount, Asset, Block, BlockHash, Confirmations, Header, Height, Proof, Timestamp,
+    TransactionId, Transfer, TransferId, TransferIndex, WatchVersion, Work,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -245,6 +245,7 @@ impl Api {
             amount: Amount::parse_decimal(amount, 18).expect("an amount"),
             memo: None,
             references: Vec::new(),
+            maturity: Confirmations::default(),
         };
         self.commit(height, depth, None, &[transfer]).await;
     }
@@ -297,8 +298,10 @@ impl Api {
                 hash: hash(at),
                 parent: hash(at - 1),
                 time: self.context.clock.now(),
+                work: Work::ONE,
             },
             transfers: if at == height { transfers.to_vec() } else { Vec::new() },
+            spends: Vec::new(),
             proof: Proof::Commitment,
             watches: WatchVersion(u64::MAX >> 1),
         };

@@ -77,6 +77,40 @@ fn amounts_settle_an_intent_or_leave_it_short() {
 }
 
 #[test]
+fn what_cannot_be_spent_yet_is_not_confirmed_i6() {
+    check(&[
+        Story {
+            name: "a miner's reward confirms once it is mature",
+            intent: at_once,
+            script: &["a: t1=10~5 | - | - | -", "a: -"],
+            status: "confirmed",
+            events: &["1 detected r1 10 0/1", "2 confirmed r1 10 1/1"],
+            roles: &[("t1", "pays r1")],
+        },
+        Story {
+            name: "it holds up the payment that it is a part of",
+            intent: plain,
+            script: &["a: t1=4~6 | t2=6 | - | - | -", "a: -"],
+            status: "confirmed",
+            events: &["1 partial r1 4 1/3", "2 detected r1 10 1/3", "3 confirmed r1 10 3/3"],
+            roles: &[("t1", "pays r1"), ("t2", "pays r1")],
+        },
+        Story {
+            name: "one that the payment does not need does not",
+            intent: plain,
+            script: &["a: t1=10 | t2=4~100 | -"],
+            status: "confirmed",
+            events: &[
+                "1 detected r1 10 1/3",
+                "2 detected r1 14 +4 2/3",
+                "3 confirmed r1 14 +4 3/3",
+            ],
+            roles: &[("t1", "pays r1"), ("t2", "pays r1")],
+        },
+    ]);
+}
+
+#[test]
 fn a_tolerance_is_exact_to_the_unit_i10() {
     check(&[
         Story {

@@ -24,11 +24,14 @@ enum Act {
 fn pay() -> impl Strategy<Value = Pay> {
     let asset = select(vec!["USD", "USD", "USD", "EUR", "GBP"]);
     let amount = select(vec![3, 4, 5, 9, 10, 12]);
+    let maturity = select(vec![0, 0, 0, 5]);
     let reference = select(vec![None, Some("ours"), Some("ours"), Some("another")]);
-    (1..=6_u8, asset, amount, reference).prop_map(|(tx, asset, amount, reference)| Pay {
+    let parts = (1..=6_u8, asset, amount, maturity, reference);
+    parts.prop_map(|(tx, asset, amount, maturity, reference)| Pay {
         tx: format!("t{tx}"),
         asset: asset.to_owned(),
         amount,
+        maturity,
         reference: reference.map(str::to_owned),
         ..Pay::default()
     })

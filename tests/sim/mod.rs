@@ -36,6 +36,8 @@ pub(crate) struct Pay {
     pub(crate) to: Option<String>,
     /// Several intents could have meant it.
     pub(crate) is_ambiguous: bool,
+    /// The confirmations before it can be spent.
+    pub(crate) maturity: u32,
 }
 
 /// A chain as its surviving blocks, from height 1.
@@ -139,6 +141,7 @@ impl Sim {
             amount: Amount::from(pay.amount),
             references: pay.reference.iter().cloned().collect(),
             is_ambiguous: pay.is_ambiguous,
+            maturity: Confirmations(pay.maturity),
             place: Some(place),
             credit_time: seen.min(time_of(height)),
             role: Role::Gone,
@@ -327,9 +330,11 @@ pub(crate) fn intent(rails: Vec<Rail>, expires_at: i64) -> Intent {
 }
 
 /// Reads blocks: `t1=5 | t2=3 t3=2@EUR | -` is three of them; `t1=5#ref` carries a reference,
-/// `t1=5>old` goes to another address, `t1=5?` could be meant for several intents.
+/// `t1=5>old` goes to another address, `t1=5?` could be meant for several intents, and `t1=5~100`
+/// cannot be spent before it has 100 confirmations.
 pub(crate) fn blocks(text: &str) -> Vec<Vec<Pay>> {
     let pay = |word: &str| {
+        let (word, maturity) = word.split_once('~').unwrap_or((word, "0"));
         let (tx, rest) = word.split_once('=').expect("tx=amount");
         let is_ambiguous = rest.ends_with('?');
         let rest = rest.trim_end_matches('?');
@@ -344,6 +349,7 @@ pub(crate) fn blocks(text: &str) -> Vec<Vec<Pay>> {
             reference: reference.map(str::to_owned),
             to: to.map(str::to_owned),
             is_ambiguous,
+            maturity: maturity.parse().expect("a number"),
         }
     };
     let block = |text: &str| text.split_whitespace().filter(|w| *w != "-").map(pay).collect();

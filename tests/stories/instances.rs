@@ -9,7 +9,7 @@ use confirmd::settlement::NetworkId;
 use confirmd::store::{Store, StoreError};
 use confirmd::watcher::{Committer, Step};
 use confirmd::webhook::{Endpoints, Waker};
-use confirmd_chain::{Block, BlockHash, Header, Height, Proof, Timestamp, WatchVersion};
+use confirmd_chain::{Block, BlockHash, Header, Height, Proof, Timestamp, WatchVersion, Work};
 use xtask::postgres::{Database, Postgres, PostgresOptions};
 use xtask::process::Signal;
 
@@ -161,8 +161,10 @@ fn block(height: u64) -> Block {
             hash: BlockHash::new(format!("0x{height:064x}")),
             parent: BlockHash::new(format!("0x{:064x}", height - 1)),
             time: Timestamp(1_000),
+            work: Work::ONE,
         },
         transfers: Vec::new(),
+        spends: Vec::new(),
         proof: Proof::Commitment,
         watches: WatchVersion::default(),
     }

@@ -79,6 +79,7 @@ pub(crate) fn credit(intent: &Intent, amount: &str) -> Credit {
         amount: Amount::parse_decimal(amount, rail.decimals).unwrap(),
         references: Vec::new(),
         is_ambiguous: false,
+        maturity: Confirmations(0),
         place: Some(Place {
             height: Height(100),
             hash: BlockHash::new(format!("0x{}", "cd".repeat(32))),

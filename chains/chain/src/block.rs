@@ -1,11 +1,13 @@
 //! Blocks, and how deep they are.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
+use alloy_primitives::U256;
 use serde::{Deserialize, Serialize};
 
-use crate::{Transfer, WatchVersion};
+use crate::{Spend, Transfer, WatchVersion};
 
 /// A block's height (EVM: number, Solana: slot).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -116,6 +118,54 @@ impl Timestamp {
     }
 }
 
+/// What blocks weigh when two branches are held against each other. Exact, and it adds up.
+///
+/// Where the chain has no such notion every block weighs [`Self::ONE`], so that the longer branch
+/// is the heavier one. Bitcoin: the hashes that were to be expected for the block's proof of work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Work(U256);
+
+impl Work {
+    /// The weight of a block where all weigh the same.
+    pub const ONE: Self = Self(U256::ONE);
+
+    /// A weight of so many units.
+    #[must_use]
+    pub const fn new(units: U256) -> Self {
+        Self(units)
+    }
+}
+
+/// The sum, at most 2^256 - 1: no chain comes near.
+impl std::iter::Sum for Work {
+    fn sum<I: Iterator<Item = Self>>(works: I) -> Self {
+        Self(works.fold(U256::ZERO, |sum, work| sum.saturating_add(work.0)))
+    }
+}
+
+/// Decimal digits.
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The text is no weight.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a whole number below 2^256: {0:?}")]
+pub struct WorkError(String);
+
+/// Reads decimal digits.
+impl FromStr for Work {
+    type Err = WorkError;
+
+    fn from_str(text: &str) -> Result<Self, WorkError> {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let units = digits.then(|| U256::from_str_radix(text, 10).ok()).flatten();
+        units.map(Self).ok_or_else(|| WorkError(text.to_owned()))
+    }
+}
+
 /// A block's place in its chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
@@ -127,6 +177,8 @@ pub struct Header {
     pub parent: BlockHash,
     /// Its time as the chain means it (Bitcoin: median time past).
     pub time: Timestamp,
+    /// What it adds to its branch's weight.
+    pub work: Work,
 }
 
 /// How a block's transfers are known to be complete.
@@ -148,6 +200,8 @@ pub struct Block {
     pub header: Header,
     /// The transfers that hit a watch, in the order in which they stand in the block.
     pub transfers: Vec<Transfer>,
+    /// The outpoints that are watched and that this block spends, in the order of their spending.
+    pub spends: Vec<Spend>,
     /// How their completeness is known.
     pub proof: Proof,
     /// The version of the watch set that it was decoded with.
@@ -166,6 +220,19 @@ pub struct Heads {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn work_adds_up_exactly_and_reads_back_as_written() {
+        let hardest = Work::new(U256::MAX - U256::ONE);
+        assert_eq!([hardest, Work::ONE].into_iter().sum::<Work>(), Work::new(U256::MAX));
+        assert_eq!([hardest, hardest].into_iter().sum::<Work>(), Work::new(U256::MAX));
+        for work in [Work::default(), Work::ONE, hardest] {
+            assert_eq!(work.to_string().parse(), Ok(work));
+        }
+        for wrong in ["", "-1", "0x1", "1.0", &"9".repeat(78)] {
+            assert!(wrong.parse::<Work>().is_err(), "{wrong:?}");
+        }
+    }
 
     #[test]
     fn confirmations_are_counted_over_linked_blocks_and_capped_i6() {

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 use crate::{
-    Address, Block, BlockHash, Header, Heads, Height, TransactionId, Wallet, WalletError, WatchKey,
-    WatchSet,
+    Address, Block, BlockHash, Header, Heads, Height, Mempool, TransactionId, Wallet, WalletError,
+    WatchKey, WatchSet, Work,
 };
 
 /// Which block is asked for.
@@ -121,10 +121,19 @@ pub trait Chain: Send + Sync + 'static {
     /// it in a block. Unproven: for people's questions, never for what is credited.
     async fn transaction(&self, id: &TransactionId) -> Result<Option<Inclusion>, ChainError>;
 
-    /// Whether a branch that ends in `new` is to be followed instead of one that ends in `old`.
-    /// By height, unless the family knows better (Bitcoin: by work).
-    fn prefers(&self, new: &Header, old: &Header) -> bool {
-        new.height >= old.height
+    /// The transactions that are in no block yet and hit a watch: all that are so now, not what
+    /// changed since the last look. None where the network has no mempool to be read. Asked
+    /// beside the blocks, never before one; see [`Mempool`] for what it is worth.
+    async fn unconfirmed(&self, watches: &WatchSet) -> Result<Option<Mempool>, ChainError> {
+        let _ = watches;
+        Ok(None)
+    }
+
+    /// Whether a branch is to be followed instead of ours, by what the blocks of each weigh above
+    /// the newest one that both share. Ours is left for one of equal weight too, since its end is
+    /// what the providers show; unless the network keeps to what it saw first (Bitcoin).
+    fn prefers(&self, new: Work, ours: Work) -> bool {
+        new >= ours
     }
 
     /// Reads an address of this network into its canonical text.

@@ -10,14 +10,18 @@ mod block;
 mod chain;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod mempool;
 mod secret;
 mod transfer;
 mod wallet;
 mod watch;
 
 pub use amount::{Amount, AmountError};
-pub use block::{Block, BlockHash, Confirmations, Header, Heads, Height, Proof, Timestamp};
+pub use block::{
+    Block, BlockHash, Confirmations, Header, Heads, Height, Proof, Timestamp, Work, WorkError,
+};
 pub use chain::{AddressError, At, Chain, ChainError, Inclusion, ProbeReport, ProviderStatus};
+pub use mempool::{FeeRate, Mempool, Spend, Unconfirmed};
 pub use secret::looks_secret;
 pub use transfer::TransferIndexError;
 pub use transfer::{Address, Asset, TransactionId, Transfer, TransferId, TransferIndex};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Amount, WatchKey};
+use crate::{Amount, Confirmations, WatchKey};
 
 /// An address in its family's canonical text (EVM: EIP-55 checksum case). Made by
 /// [`crate::Chain::parse_address`], so two of one network are equal when their texts are.
@@ -177,6 +177,9 @@ pub struct Transfer {
     pub memo: Option<String>,
     /// The references that it was paid with, as [`crate::Chain::parse_reference`] writes them.
     pub references: Vec<String>,
+    /// With fewer confirmations than these nobody can spend it, so it is not final either,
+    /// whatever its receiver asks for. None for most; 100 for what a Bitcoin block's miner gets.
+    pub maturity: Confirmations,
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use alloy_primitives::map::HashSet;
 
-/// What a decoder looks up: an address (or, on Bitcoin, a scriptPubKey) in up to 34 raw bytes.
+/// What a decoder looks up, in up to 36 raw bytes: an address (EVM), a scriptPubKey or an outpoint
+/// (Bitcoin). A family's kinds of keys differ in length, so that none is taken for another.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WatchKey {
     length: u8,
@@ -13,8 +14,8 @@ pub struct WatchKey {
 }
 
 impl WatchKey {
-    /// The longest key: a witness program of 32 bytes with its two bytes of script.
-    pub const MAX: usize = 34;
+    /// The longest key: an outpoint, which is a transaction's 32 bytes and an index of four.
+    pub const MAX: usize = 36;
 
     /// A key of up to [`Self::MAX`] bytes; none where there are more.
     #[must_use]
@@ -141,7 +142,7 @@ mod tests {
     fn keys_of_different_lengths_differ() {
         assert_ne!(key(&[1]), key(&[1, 0]));
         assert_eq!(key(&[1, 2]).as_bytes(), [1, 2]);
-        assert_eq!(WatchKey::new(&[0; 35]), None);
+        assert_eq!(WatchKey::new(&[0; 37]), None);
         assert_eq!(WatchKey::from([7; 20]), key(&[7; 20]));
     }
 

@@ -76,7 +76,8 @@ impl<'a> Body<'a> {
         let watches = self.nobody_as_of.map_or(watches, |version| version.min(watches));
         credits.sort_by(Credit::in_order);
         let transfers = credits.into_iter().map(Credit::into_transfer).collect();
-        Block { header: self.header.to_chain(), transfers, proof, watches }
+        let (header, spends) = (self.header.to_chain(), Vec::new());
+        Block { header, transfers, spends, proof, watches }
     }
 }
 

@@ -3,7 +3,7 @@
 use alloy_primitives::map::HashSet;
 use alloy_primitives::{Address, B256, U256};
 use confirmd_chain::{
-    Amount, Asset, TransactionId, Transfer, TransferId, TransferIndex, WatchView,
+    Amount, Asset, Confirmations, TransactionId, Transfer, TransferId, TransferIndex, WatchView,
 };
 
 use crate::Refusal;
@@ -101,6 +101,7 @@ impl Credit {
             amount: Amount::from_base_units(self.amount),
             memo: None,
             references: self.reference.iter().map(ToString::to_string).collect(),
+            maturity: Confirmations::default(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use alloy_consensus::Header as ConsensusHeader;
 use alloy_primitives::{Address, B64, B256, Bloom, Bytes, U64, U256};
-use confirmd_chain::{BlockHash, Header, Height, Timestamp};
+use confirmd_chain::{BlockHash, Header, Height, Timestamp, Work};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -119,6 +119,7 @@ impl ProvenHeader {
             hash: block_hash(&self.hash),
             parent: block_hash(&self.parent),
             time: Timestamp::from_seconds(self.time),
+            work: Work::ONE,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::{Path, State};
 use confirmd_chain::{
-    At, Chain, Header, Height, Inclusion, Proof, TransactionId, WatchSet, WatchVersion,
+    At, Chain, Header, Height, Inclusion, Proof, TransactionId, WatchSet, WatchVersion, Work,
 };
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
@@ -183,6 +183,7 @@ impl Question<'_> {
             hash: place.hash.clone(),
             parent: place.hash.clone(),
             time: place.time,
+            work: Work::default(),
         });
         let mut answer =
             self.answer(verdict, reason, Some((&told.network, header.as_ref()))).await?;
