@@ -4,11 +4,11 @@
 
 mod sim;
 
-use confirmd::settlement::{AmountPolicy, Intent};
+use confirmd::settlement::{AmountPolicy, Decision, Intent};
 use sim::{Sim, blocks, intent, rail};
 
 /// What happens, in order: `a: blocks`, `a<2: blocks` (a reorg down to height 2), `expire`,
-/// `cancel`, `cancel refused`, `required 9`.
+/// `cancel`, `cancel refused`, `required 9`, `attach t1`, `dismiss t1`.
 type Script = &'static [&'static str];
 
 struct Story {
@@ -67,6 +67,13 @@ fn play(sim: &mut Sim, script: Script) {
                 "expire" => sim.expire(),
                 "cancel" => sim.cancel().expect("nothing was seen"),
                 "cancel refused" => assert!(sim.cancel().is_err(), "money was seen"),
+                other if other.starts_with("attach ") => {
+                    assert_eq!(sim.attach(&other["attach ".len()..]), Ok(true), "{line}");
+                }
+                other if other.starts_with("dismiss ") => {
+                    let tx = &other["dismiss ".len()..];
+                    assert_eq!(sim.resolve(tx, Decision::Dismissed), Ok(true), "{line}");
+                }
                 other => {
                     let depth = other.strip_prefix("required ").expect("a known command");
                     let depth = depth.parse().expect("a depth");
@@ -101,3 +108,5 @@ mod properties;
 mod rails;
 #[path = "settlement/reorgs.rs"]
 mod reorgs;
+#[path = "settlement/resolve.rs"]
+mod resolve;

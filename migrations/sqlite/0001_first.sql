@@ -156,6 +156,7 @@ CREATE TABLE transfers (
     role        TEXT   NOT NULL,                  -- pays:<rail>, orphan:<reason>, gone
     orphan      TEXT   NOT NULL,                  -- what was reported of it as an orphan, JSON
     orphan_id   TEXT   NOT NULL,
+    resolution  TEXT,                             -- what an admin decided about it, JSON
     wake_height BIGINT,                           -- the cursor at which it is deep enough
     PRIMARY KEY (network, tx, idx)
 );

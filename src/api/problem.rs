@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::config::Scope;
+use crate::settlement::ResolveError;
 use crate::store::StoreError;
 
 /// How long a client is asked to wait where waiting may help, in seconds.
@@ -65,6 +66,9 @@ pub enum Problem {
     /// The intent is over, so it can neither be changed nor cancelled.
     #[error("the intent is over, so there is nothing to change or cancel")]
     Closed,
+    /// An orphan stays as it is.
+    #[error("{0}")]
+    Unresolved(#[from] ResolveError),
     /// The body is larger than the API takes.
     #[error("the body has more than {limit} bytes")]
     BodyTooLarge {
@@ -176,6 +180,7 @@ impl Problem {
             }
             Self::MoneySeen => (StatusCode::CONFLICT, "money-seen", "Money was already seen"),
             Self::Closed => (StatusCode::CONFLICT, "closed", "The intent is over"),
+            Self::Unresolved(error) => (StatusCode::CONFLICT, unresolved(error), "Not resolved"),
             Self::BodyTooLarge { .. } => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large")
             }
@@ -202,6 +207,9 @@ impl Problem {
         match self {
             Self::Invalid(errors) => errors.clone(),
             Self::IdConflict => vec![FieldError::new("/id", self.to_string())],
+            Self::Unresolved(ResolveError::WouldNotPay(_)) => {
+                vec![FieldError::new("/intent", self.to_string())]
+            }
             Self::AddressInUse { rail } => {
                 vec![FieldError::new(format!("/rails/{rail}/address"), self.to_string())]
             }
@@ -218,6 +226,15 @@ impl Problem {
             _ if status.is_client_error() => Self::Malformed("the request cannot be read"),
             _ => Self::Internal,
         }
+    }
+}
+
+const fn unresolved(error: &ResolveError) -> &'static str {
+    match error {
+        ResolveError::NoOrphan => "no-orphan",
+        ResolveError::Resolved(_) => "already-resolved",
+        ResolveError::WouldNotPay(_) => "would-not-pay",
+        ResolveError::Entangled => "entangled",
     }
 }
 

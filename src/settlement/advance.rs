@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use confirmd_chain::{Confirmations, Height, Timestamp};
 
 use super::assess::deep_at;
+use super::credit::Credit;
 use super::event::Retraction;
-use super::intent::{Credit, Intent, NetworkId};
+use super::intent::{Intent, NetworkId};
 use super::settler::{Moment, Outcome, Settler};
 
 /// A step of one network, as far as it touches an intent.

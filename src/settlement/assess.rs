@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use confirmd_chain::{Amount, Confirmations, Height};
 
-use super::intent::{
-    AmountPolicy, Closed, Credit, Intent, NetworkId, OrphanReason, Rank, Role, Status,
-};
+use super::credit::{Credit, OrphanReason, Role};
+use super::intent::{AmountPolicy, Closed, Intent, NetworkId, Rank, Status};
 
 /// What an intent and its transfers amount to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,11 +55,9 @@ pub fn assess(
     let mut roles = vec![Role::Gone; credits.len()];
     let mut candidates = vec![Vec::new(); intent.rails.len()];
     for (index, credit) in in_chain_order(credits, cursors) {
-        roles[index] = match (intent.state.closed, intent.rail_for(credit)) {
-            (_, None) => Role::Orphan(intent.stray(credit)),
-            (Some(Closed::Cancelled(_)), _) => Role::Orphan(OrphanReason::Cancelled),
-            _ if credit.credit_time > intent.expires_at => Role::Orphan(OrphanReason::Late),
-            (_, Some(rail)) => {
+        roles[index] = match candidate(intent, credit) {
+            Err(reason) => Role::Orphan(reason),
+            Ok(rail) => {
                 candidates[rail].push(index);
                 Role::Pays(rail)
             }
@@ -80,6 +77,23 @@ pub fn assess(
         mark(&mut roles, &tally.surplus, OrphanReason::Surplus);
     }
     conclude(intent, credits, cursors, settled, tallies, roles)
+}
+
+/// The rail that a transfer counts for, or why it counts for none.
+fn candidate(intent: &Intent, credit: &Credit) -> Result<usize, OrphanReason> {
+    let dismissed = credit.dismissed();
+    let stray = || dismissed.unwrap_or_else(|| intent.stray(credit));
+    let rail = intent.rail_for(credit).ok_or_else(stray)?;
+    // A part of a wrong total stays one: without it the others would make another total.
+    let is_wrong_part = intent.rails[rail].policy == AmountPolicy::Exact
+        && dismissed == Some(OrphanReason::WrongAmount);
+    match (dismissed, intent.state.closed) {
+        (Some(was), _) if !is_wrong_part => Err(was),
+        _ if credit.is_attached() => Ok(rail),
+        (_, Some(Closed::Cancelled(_))) => Err(OrphanReason::Cancelled),
+        _ if credit.credit_time > intent.expires_at => Err(OrphanReason::Late),
+        _ => Ok(rail),
+    }
 }
 
 /// What is left of a rail when another one is complete first: only a total that was wrong by then.
@@ -148,7 +162,8 @@ fn tally_at_least(needed: Amount, candidates: &[usize], credits: &[Credit]) -> T
 }
 
 /// An exact rail is complete when a run of transfers makes its amount. A run that makes more can
-/// never be right again: it is set aside, and the next transfer starts anew.
+/// never be right again: it is set aside, and the next transfer starts anew. So is one that is
+/// right only with a transfer that was dismissed.
 fn tally_exact(amount: Amount, candidates: &[usize], credits: &[Credit]) -> Tally {
     let mut tally = Tally::default();
     for &index in candidates {
@@ -158,13 +173,20 @@ fn tally_exact(amount: Amount, candidates: &[usize], credits: &[Credit]) -> Tall
         }
         tally.pays.push(index);
         tally.received = tally.received.saturating_add(credits[index].amount);
-        if tally.received == amount {
+        if tally.received < amount {
+            continue;
+        }
+        let is_whole = tally.pays.iter().all(|&index| credits[index].dismissed().is_none());
+        if tally.received == amount && is_whole {
             tally.completed_by = Some(index);
-        } else if tally.received > amount {
+        } else {
             tally.wrong.append(&mut tally.pays);
             tally.received = Amount::ZERO;
         }
     }
+    let dismissed = tally.pays.extract_if(.., |index| credits[*index].dismissed().is_some());
+    tally.wrong.extend(dismissed);
+    tally.received = tally.pays.iter().map(|&index| credits[index].amount).sum();
     tally
 }
 
@@ -201,7 +223,7 @@ fn conclude(
             None => (Rank::Nothing, Confirmations(0)),
         },
     };
-    if settled.is_none() && matches!(intent.state.closed, Some(Closed::Expired(_))) {
+    if settled.is_none() && intent.state.closed.is_some() {
         tallies.iter().for_each(|tally| mark(&mut roles, &tally.pays, OrphanReason::Underpaid));
     }
     if let (Rank::Confirmed, Some(deep)) = (rank, confirmed_height) {

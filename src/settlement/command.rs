@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use confirmd_chain::{Height, Timestamp};
 
 use super::assess::assess;
+use super::credit::Credit;
 use super::event::EventKind;
-use super::intent::{Closed, Credit, Intent, NetworkId, Rank, Status};
+use super::intent::{Closed, Intent, NetworkId, Rank, Status};
 use super::rail::Rail;
 use super::settler::{Moment, Outcome, Settler};
 

@@ -48,6 +48,9 @@ pub enum EventKind {
     /// An orphan is gone, or is none any more.
     #[serde(rename = "orphan.reverted")]
     OrphanReverted,
+    /// An admin gave an orphan to an intent, or dealt with it elsewhere.
+    #[serde(rename = "orphan.resolved")]
+    OrphanResolved,
     /// For trying an endpoint out.
     #[serde(rename = "test")]
     Test,
@@ -55,7 +58,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::PaymentCreated,
         Self::PaymentSeen,
         Self::PaymentDetected,
@@ -67,6 +70,7 @@ impl EventKind {
         Self::PaymentCancelled,
         Self::OrphanReceived,
         Self::OrphanReverted,
+        Self::OrphanResolved,
         Self::Test,
     ];
 
@@ -85,6 +89,7 @@ impl EventKind {
             Self::PaymentCancelled => "payment.cancelled",
             Self::OrphanReceived => "orphan.received",
             Self::OrphanReverted => "orphan.reverted",
+            Self::OrphanResolved => "orphan.resolved",
             Self::Test => "test",
         }
     }
@@ -278,6 +283,14 @@ impl Event {
             EventKind::PaymentCancelled => "Cancelled".to_owned(),
             EventKind::OrphanReceived => format!("Received without settling it: {orphan}"),
             EventKind::OrphanReverted => format!("No orphan any more: {orphan}"),
+            EventKind::OrphanResolved => {
+                let made = self.data.orphan.as_ref().and_then(|orphan| orphan.resolution.as_ref());
+                let done = made.map_or_else(String::new, |made| match &made.intent {
+                    Some(intent) => format!("Attached to {intent} by {}", made.actor),
+                    None => format!("Dismissed by {}", made.actor),
+                });
+                format!("{done}: {orphan}")
+            }
             EventKind::Test => "A test of the endpoint".to_owned(),
         }
     }

@@ -8,9 +8,11 @@
 mod advance;
 mod assess;
 mod command;
+mod credit;
 mod event;
 mod intent;
 mod rail;
+mod resolve;
 mod settler;
 mod view;
 
@@ -19,11 +21,15 @@ pub use assess::{Assessment, assess};
 pub use command::{
     MoneySeen, Patch, PatchError, cancel, created, expire, look_again, may_expire, patch,
 };
+pub use credit::{Credit, OrphanReason, OrphanState, Place, ReportedOrphan, Role};
 pub use event::{Event, EventData, EventId, EventKind, MAX_BODY_BYTES, Retraction};
 pub use intent::{
-    AmountPolicy, Closed, Confirmed, Credit, Intent, IntentKey, Milestone, NetworkId, OrphanReason,
-    OrphanState, Place, Rank, ReportedOrphan, Role, State, Status, Tolerance, ToleranceError,
+    AmountPolicy, Closed, Confirmed, Intent, IntentKey, Milestone, NetworkId, Rank, State, Status,
+    Tolerance, ToleranceError,
 };
 pub use rail::{Matching, Rail};
+pub use resolve::{Decision, Held, Resolution, Resolve, ResolveError, resolve};
 pub use settler::Outcome;
-pub use view::{IntentView, OrphanView, RailView, SharedMatch, TransferView, rfc3339};
+pub use view::{
+    IntentView, OrphanView, RailView, ResolutionView, SharedMatch, TransferView, rfc3339,
+};

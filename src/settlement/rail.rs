@@ -2,7 +2,8 @@
 
 use confirmd_chain::{Address, Amount, Asset, Confirmations, Timestamp};
 
-use super::intent::{AmountPolicy, Credit, NetworkId};
+use super::credit::Credit;
+use super::intent::{AmountPolicy, NetworkId};
 
 /// One way to pay an intent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +66,14 @@ impl Rail {
                 Matching::Reference { carried, .. } => credit.references.contains(carried),
                 Matching::ExactAmount => credit.amount == self.amount,
             }
+    }
+
+    /// Whether a transfer could pay it, wherever it went and whatever it carries. An exact amount
+    /// is never paid in parts.
+    pub(super) fn could_take(&self, credit: &Credit) -> bool {
+        self.network == credit.network
+            && self.asset == credit.asset
+            && (self.matching != Matching::ExactAmount || self.amount == credit.amount)
     }
 
     /// Whether another rail asks for the very same.

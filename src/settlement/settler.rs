@@ -6,11 +6,9 @@ use confirmd_chain::{Height, Timestamp};
 
 use super::advance::{Change, required_of, step_heights};
 use super::assess::{Assessment, assess, deep_at};
+use super::credit::{Credit, OrphanReason, ReportedOrphan, Role};
 use super::event::{Event, EventId, EventKind, Retraction, derived_id};
-use super::intent::{
-    Closed, Confirmed, Credit, Intent, Milestone, NetworkId, OrphanReason, Rank, ReportedOrphan,
-    Role, Status,
-};
+use super::intent::{Closed, Confirmed, Intent, Milestone, NetworkId, Rank, Status};
 use super::view::{IntentView, OrphanView};
 
 /// The most events that one retraction names; more make a second, since a body has its limit.
@@ -294,6 +292,7 @@ impl Settler {
             let credit = &self.credits[index];
             let amount = credit.amount;
             if let (Role::Orphan(reason), None) = (credit.role, &credit.orphan.reported)
+                && credit.dismissed().is_none()
                 && let Some(height) = self.deep_since(credit, &moment.cursors)
             {
                 let event = self.emit_orphan(index, EventKind::OrphanReceived, reason, moment);
@@ -352,12 +351,23 @@ impl Settler {
         reason: OrphanReason,
         moment: &Moment,
     ) -> &mut Event {
-        self.intent.state.updated_at = self.now;
-        let credit = &mut self.credits[index];
-        credit.orphan.sequence += 1;
+        self.credits[index].orphan.sequence += 1;
+        let credit = &self.credits[index];
         let sequence = credit.orphan.sequence;
+        let orphan = OrphanView::of(&self.intent.key, credit, reason);
+        self.emit_of(orphan, sequence, kind, moment)
+    }
+
+    /// Adds an event about an orphan that the intent has, or had.
+    pub(super) fn emit_of(
+        &mut self,
+        orphan: OrphanView,
+        sequence: u32,
+        kind: EventKind,
+        moment: &Moment,
+    ) -> &mut Event {
+        self.intent.state.updated_at = self.now;
         let key = &self.intent.key;
-        let orphan = OrphanView::of(key, credit, reason);
         let id = EventId::derive(&key.account, &orphan.id, sequence, kind);
         let view = IntentView::at(&self.intent, &self.credits, &moment.cursors, moment.time);
         let event = Event::of_orphan(id, kind, key, sequence, moment.time, orphan, view);

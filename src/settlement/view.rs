@@ -10,11 +10,11 @@ use time::macros::format_description;
 
 use super::advance::required_of;
 use super::assess::assess;
+use super::credit::{Credit, OrphanReason, Role};
 use super::event::derived_id;
-use super::intent::{
-    AmountPolicy, Credit, Intent, IntentKey, NetworkId, OrphanReason, Role, Status,
-};
+use super::intent::{AmountPolicy, Intent, IntentKey, NetworkId, Status};
 use super::rail::Matching;
+use super::resolve::{Decision, Resolution};
 
 /// The most transfers that an intent shows; `transfers_total` counts all.
 const TRANSFERS_SHOWN: usize = 20;
@@ -153,7 +153,7 @@ pub struct TransferView {
 pub struct OrphanView {
     /// Its id: `orp_` and a digest of its network, transaction and index.
     pub id: String,
-    /// Why it settles nothing.
+    /// Why it settles nothing; did, once it is resolved.
     pub reason: OrphanReason,
     /// The intent to whose address it came.
     pub intent: String,
@@ -175,6 +175,39 @@ pub struct OrphanView {
     pub amount: String,
     /// How much arrived, in base units.
     pub base_units: String,
+    /// What an admin decided about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<ResolutionView>,
+}
+
+/// What an admin decided about an orphan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct ResolutionView {
+    /// `attached` to an intent, or `dismissed`.
+    pub decision: String,
+    /// The intent that it was attached to.
+    pub intent: Option<String>,
+    /// Who decided.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub resolved_at: String,
+}
+
+impl From<&Resolution> for ResolutionView {
+    fn from(resolution: &Resolution) -> Self {
+        Self {
+            decision: resolution.decision.as_str().to_owned(),
+            intent: match &resolution.decision {
+                Decision::Attached(intent) => Some(intent.clone()),
+                Decision::Dismissed => None,
+            },
+            actor: resolution.actor.clone(),
+            reason: resolution.reason.clone(),
+            resolved_at: rfc3339(resolution.at),
+        }
+    }
 }
 
 impl IntentView {
@@ -338,9 +371,9 @@ impl OrphanView {
         let transaction = credit.id.transaction.to_string();
         let index = credit.id.index.to_string();
         Self {
-            id: Self::id(&credit.network, &transaction, &index),
+            id: credit.orphan_id(),
             reason,
-            intent: key.id.clone(),
+            intent: credit.resolution.as_ref().map_or(&key.id, |made| &made.from).clone(),
             network: credit.network.to_string(),
             asset: credit.symbol.clone(),
             transaction,
@@ -350,6 +383,7 @@ impl OrphanView {
             to: credit.to.to_string(),
             amount: credit.amount.to_decimal(credit.decimals),
             base_units: credit.amount.to_string(),
+            resolution: credit.resolution.as_ref().map(ResolutionView::from),
         }
     }
 }

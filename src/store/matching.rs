@@ -7,8 +7,8 @@ use sqlx::{Any, AssertSqlSafe};
 use super::{Result, StoreError, Transaction, column, rails};
 use crate::settlement::NetworkId;
 
-/// It is what a rail waits for.
-const RAIL: &str = "rail";
+/// It is what a rail waits for, or was given to the intent by an admin.
+pub(super) const RAIL: &str = "rail";
 /// It came to an address of the intent, and is not what any rail there waits for.
 const STRAY: &str = "stray";
 /// So it did, and several intents could have meant it.

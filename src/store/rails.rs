@@ -242,8 +242,9 @@ impl Transaction {
         Ok(())
     }
 
-    /// Ends the watching of closed intents whose late window is over and whose transfers are
-    /// final; answers the addresses' watches that nobody else has.
+    /// Ends the watching of closed intents whose late window is over and whose transfers on the
+    /// network are final, those included that were attached to another intent; answers the
+    /// addresses' watches that nobody else has.
     ///
     /// # Errors
     /// When the database fails.
@@ -255,10 +256,14 @@ impl Transaction {
     ) -> Result<Vec<WatchKey>> {
         let rows: Vec<(Vec<u8>,)> = sqlx::query_as(
             "UPDATE rails SET watching = 0
-             WHERE network = $1 AND watching = 1 AND intent IN (
-                 SELECT intent FROM intents WHERE watch_until IS NOT NULL AND watch_until < $2
-                     AND NOT EXISTS (SELECT 1 FROM transfers
-                         WHERE transfers.intent = intents.intent AND height > $3))
+             WHERE network = $1 AND watching = 1
+                 AND intent IN (SELECT intent FROM intents
+                     WHERE watch_until IS NOT NULL AND watch_until < $2)
+                 AND NOT EXISTS (SELECT 1 FROM transfers
+                     WHERE transfers.network = $1 AND transfers.height > $3
+                         AND (transfers.intent = rails.intent
+                             OR transfers.receiver = rails.address
+                                 AND transfers.resolution IS NOT NULL))
              RETURNING watch",
         )
         .bind(network.as_str())

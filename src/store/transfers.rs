@@ -14,7 +14,9 @@ use super::{
     Result, Store, StoreError, Transaction, column, json, number, optional_number, parsed, signed,
     to_json,
 };
-use crate::settlement::{Credit, NetworkId, OrphanReason, OrphanState, OrphanView, Place, Role};
+use crate::settlement::{
+    Credit, NetworkId, OrphanReason, OrphanState, OrphanView, Place, Resolution, Role,
+};
 
 /// `pays:0`, `orphan:late`, `gone`.
 fn role_text(role: Role) -> String {
@@ -67,7 +69,13 @@ pub(super) fn credit(row: &AnyRow) -> Result<Credit> {
         credit_time: Timestamp(column(row, "credit_time")?),
         role: read_role(&column::<String>(row, "role")?)?,
         orphan: json(row, "orphan")?,
+        resolution: resolution(row)?,
     })
+}
+
+fn resolution(row: &AnyRow) -> Result<Option<Resolution>> {
+    let is_made = column::<Option<String>>(row, "resolution")?.is_some();
+    is_made.then(|| json(row, "resolution")).transpose()
 }
 
 pub(super) async fn of_intent(connection: &mut AnyConnection, key: &str) -> Result<Vec<Credit>> {
@@ -89,6 +97,8 @@ struct Known {
     stands: bool,
     /// How far the network was followed when it was reported as an orphan.
     reported_at: Option<Height>,
+    /// Whether an admin decided whose it is, or that it is nobody's.
+    is_resolved: bool,
 }
 
 impl Known {
@@ -103,6 +113,7 @@ impl Known {
             credit_time: Timestamp(column(row, "credit_time")?),
             stands: optional_number::<u64>(row, "height")?.is_some(),
             reported_at: orphan.reported.map(|told| told.height),
+            is_resolved: resolution(row)?.is_some(),
         })
     }
 
@@ -186,6 +197,9 @@ impl Transaction {
         if !known.goes_to_the_same(transfer) {
             return self.owner(network, transfer, known.credit_time).await;
         }
+        if known.is_resolved && known.is_the_same(transfer) {
+            return Ok(Some(known.owner.clone()));
+        }
         if !known.owner.is_matched() {
             let claimed = self.claim(network, transfer, known).await?;
             return Ok(Some(claimed.unwrap_or_else(|| known.owner.clone())));
@@ -225,7 +239,9 @@ impl Transaction {
     /// When the database fails.
     pub async fn is_unplaced(&mut self, network: &NetworkId, transfer: &Transfer) -> Result<bool> {
         match self.known(network, &transfer.id).await? {
-            Some(known) if known.stands && known.owner.is_matched() => Ok(false),
+            Some(known) if known.stands && (known.owner.is_matched() || known.is_resolved) => {
+                Ok(false)
+            }
             Some(known) if known.stands => {
                 Ok(self.claim(network, transfer, &known).await?.is_some())
             }
@@ -262,6 +278,9 @@ impl Transaction {
              ON CONFLICT (network, tx, idx) DO UPDATE SET
                  intent = $4, asset = $5, symbol = $6, decimals = $7, sender = $8, receiver = $9,
                  amount = $10, carried = $18, allocation = $19, maturity = $20,
+                 resolution = CASE WHEN transfers.asset = $5 AND transfers.receiver = $9
+                         AND transfers.amount = $10 AND transfers.carried = $18
+                     THEN transfers.resolution END,
                  height = $11, block_hash = $12, block_time = $13, position = $14,
                  credit_time = CASE WHEN transfers.credit_time < $15
                                     THEN transfers.credit_time ELSE $15 END",
@@ -366,7 +385,7 @@ impl Transaction {
     /// When the database fails.
     pub async fn save_credit(&mut self, credit: &Credit, wake: Option<Height>) -> Result<()> {
         sqlx::query(
-            "UPDATE transfers SET role = $4, orphan = $5, wake_height = $6
+            "UPDATE transfers SET role = $4, orphan = $5, wake_height = $6, resolution = $7
              WHERE network = $1 AND tx = $2 AND idx = $3",
         )
         .bind(credit.network.as_str())
@@ -375,6 +394,7 @@ impl Transaction {
         .bind(role_text(credit.role))
         .bind(to_json(&credit.orphan)?)
         .bind(wake.map(|height| signed(height.0)))
+        .bind(credit.resolution.as_ref().map(to_json).transpose()?)
         .execute(&mut *self.inner)
         .await?;
         Ok(())

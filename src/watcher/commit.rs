@@ -291,7 +291,8 @@ mod tests {
 
     #[test]
     fn a_watch_is_looked_for_below_the_first_block_from_which_on_all_know_it_i13() {
-        let cases: [(&[u64], &[(u64, u64)]); 6] = [
+        type Seals = &'static [(u64, u64)];
+        let cases: [(&[u64], Seals); 6] = [
             (&[], &[]),
             (&[4, 4, 4], &[(4, 9)]),
             (&[4, 4, 5], &[(4, 9), (5, 11)]),

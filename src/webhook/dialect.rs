@@ -128,6 +128,7 @@ const fn amn_status(kind: EventKind, intent: &IntentView) -> Option<&'static str
         | EventKind::PaymentSeen
         | EventKind::OrphanReceived
         | EventKind::OrphanReverted
+        | EventKind::OrphanResolved
         | EventKind::Test => None,
     }
 }

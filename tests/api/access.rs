@@ -27,6 +27,7 @@ async fn without_a_known_key_nothing_is_answered() {
         (Method::GET, "/v1/thresholds/history"),
         (Method::PATCH, "/v1/thresholds/bsc"),
         (Method::GET, "/v1/orphans"),
+        (Method::POST, "/v1/orphans/orp_a/resolve"),
         (Method::GET, "/v1/endpoints"),
         (Method::GET, "/v1/endpoints/backend"),
         (Method::POST, "/v1/endpoints/backend/resume"),
@@ -69,6 +70,7 @@ async fn a_key_does_what_its_scopes_say_and_the_missing_one_is_named() {
         ("/v1/endpoints/backend/test", READER, "write"),
         ("/v1/endpoints/backend/resume", WRITER, "admin"),
         ("/v1/networks/bsc/probe", WRITER, "admin"),
+        ("/v1/orphans/orp_a/resolve", WRITER, "admin"),
     ];
     for (path, key, scope) in cases {
         let answer = api.command(path, key).await;

@@ -8,6 +8,7 @@ mod documents;
 mod intents;
 mod ledger;
 mod lists;
+mod orphans;
 mod support;
 mod thresholds;
 mod webhooks;

@@ -231,11 +231,17 @@ impl Api {
 
     /// A block of bsc that pays an address, and blocks on it until it is this deep.
     pub(crate) async fn pay(&self, height: u64, address: &str, amount: &str, depth: u64) {
+        let transfer = self.transfer(height, address, amount);
+        self.commit(height, depth, None, &[transfer]).await;
+    }
+
+    /// A transfer on bsc, in the transaction of this number.
+    pub(crate) fn transfer(&self, number: u64, address: &str, amount: &str) -> Transfer {
         let chain = &self.context.chains[&NetworkId::from("bsc")];
         let to = chain.parse_address(address).expect("an address");
-        let transfer = Transfer {
+        Transfer {
             id: TransferId {
-                transaction: TransactionId::new(format!("0x{height:064x}")),
+                transaction: TransactionId::new(format!("0x{number:064x}")),
                 index: TransferIndex::Log(0),
             },
             asset: Asset::Token(Address::from_canonical(USDT)),
@@ -246,8 +252,7 @@ impl Api {
             memo: None,
             references: Vec::new(),
             maturity: Confirmations::default(),
-        };
-        self.commit(height, depth, None, &[transfer]).await;
+        }
     }
 
     /// Empty blocks of bsc.

@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use confirmd::settlement::{
-    AmountPolicy, Change, Credit, Event, EventId, EventKind, Intent, IntentKey, Matching,
-    MoneySeen, NetworkId, OrphanState, Outcome, Patch, PatchError, Place, Rail, Retraction, Role,
-    State, apply, cancel, expire, look_again, may_expire, patch,
+    AmountPolicy, Change, Credit, Decision, Event, EventId, EventKind, Intent, IntentKey, Matching,
+    MoneySeen, NetworkId, OrphanState, Outcome, Patch, PatchError, Place, Rail, Resolution,
+    Resolve, ResolveError, Retraction, Role, State, apply, cancel, expire, look_again, may_expire,
+    patch, resolve,
 };
 use confirmd_chain::{
     Address, Amount, Asset, BlockHash, Confirmations, Height, Timestamp, TransactionId, TransferId,
@@ -60,6 +61,8 @@ pub(crate) struct Sim {
     pub(crate) chains: BTreeMap<NetworkId, Chain>,
     /// When each transaction was first seen; kept over reorgs.
     pub(crate) seen: BTreeMap<String, Timestamp>,
+    /// What was decided about orphans, and the payments as they were then; kept over reorgs.
+    pub(crate) resolutions: BTreeMap<String, (Pay, Resolution)>,
 }
 
 impl Sim {
@@ -67,7 +70,14 @@ impl Sim {
     pub(crate) fn new(intent: Intent) -> Self {
         let networks = intent.rails.iter().map(|rail| rail.network.clone());
         let chains = networks.map(|network| (network, Chain::default())).collect();
-        Self { intent, credits: Vec::new(), events: Vec::new(), chains, seen: BTreeMap::new() }
+        Self {
+            intent,
+            credits: Vec::new(),
+            events: Vec::new(),
+            chains,
+            seen: BTreeMap::new(),
+            resolutions: BTreeMap::new(),
+        }
     }
 
     /// How far each network is followed.
@@ -121,6 +131,9 @@ impl Sim {
 
     fn place(&mut self, network: &NetworkId, height: Height, position: u32, pay: &Pay) {
         let seen = *self.seen.entry(pay.tx.clone()).or_insert_with(|| time_of(height));
+        if self.resolutions.get(&pay.tx).is_some_and(|(then, _)| then != pay) {
+            self.resolutions.remove(&pay.tx);
+        }
         let hash = format!("{height}:{position}:{pay:?}");
         let place =
             Place { height, hash: BlockHash::new(hash.as_str()), time: time_of(height), position };
@@ -146,6 +159,7 @@ impl Sim {
             credit_time: seen.min(time_of(height)),
             role: Role::Gone,
             orphan: OrphanState::default(),
+            resolution: self.resolutions.get(&pay.tx).map(|(_, resolution)| resolution.clone()),
         };
         match known {
             Some(index) => {
@@ -180,6 +194,30 @@ impl Sim {
         Ok(())
     }
 
+    /// Decides about an orphan; answers whether that changed anything.
+    pub(crate) fn resolve(&mut self, tx: &str, decision: Decision) -> Result<bool, ResolveError> {
+        let orphan = self.credits.iter().position(|credit| credit.id.transaction.as_str() == tx);
+        let orphan = orphan.ok_or(ResolveError::NoOrphan)?;
+        let cursors = self.cursors();
+        let (actor, reason) = ("Ada", "asked for");
+        let ask = Resolve { orphan, decision, actor, reason, cursors: &cursors, now: NOW };
+        let outcomes = resolve((self.intent.clone(), self.credits.clone()), None, &ask)?;
+        let changed = !outcomes.is_empty();
+        outcomes.into_iter().for_each(|outcome| self.take(outcome));
+        let mut pays = self.chains.values().flat_map(|chain| chain.blocks.iter().flatten());
+        if let (Some(pay), Some(made)) =
+            (pays.find(|pay| pay.tx == tx), &self.credits[orphan].resolution)
+        {
+            self.resolutions.insert(tx.to_owned(), (pay.clone(), made.clone()));
+        }
+        Ok(changed)
+    }
+
+    /// Attaches an orphan to the intent that has it.
+    pub(crate) fn attach(&mut self, tx: &str) -> Result<bool, ResolveError> {
+        self.resolve(tx, Decision::Attached(self.intent.key.id.clone()))
+    }
+
     /// Requires another depth of its first rail.
     pub(crate) fn require(&mut self, depth: Confirmations) {
         self.intent.rails[0].required = depth;
@@ -200,7 +238,8 @@ impl Sim {
         Ok(is_changed)
     }
 
-    fn take(&mut self, outcome: Outcome) {
+    /// Goes on with what became of it.
+    pub(crate) fn take(&mut self, outcome: Outcome) {
         // As the store does: what is remembered goes through JSON.
         let state = serde_json::to_string(&outcome.intent.state).expect("a state is JSON");
         let state: State = serde_json::from_str(&state).expect("and reads back");

@@ -9,6 +9,7 @@ mod explain;
 mod fleet;
 mod instances;
 mod lifecycle;
+mod orphans;
 mod payments;
 mod providers;
 mod proxy;

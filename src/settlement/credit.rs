@@ -1,0 +1,184 @@
+//! The transfers given to intents, and what they are to them.
+
+use confirmd_chain::{
+    Address, Amount, Asset, BlockHash, Confirmations, Height, Timestamp, TransferId,
+};
+use serde::{Deserialize, Serialize};
+
+use super::event::EventId;
+use super::intent::NetworkId;
+use super::resolve::{Decision, Resolution};
+use super::view::OrphanView;
+
+/// Where a transfer stands on the surviving chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The block's height.
+    pub height: Height,
+    /// The block's hash.
+    pub hash: BlockHash,
+    /// The block's time.
+    pub time: Timestamp,
+    /// Its order in the block, among the transfers that were kept.
+    pub position: u32,
+}
+
+/// A transfer that was given to an intent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Credit {
+    /// Its network.
+    pub network: NetworkId,
+    /// Its identity there.
+    pub id: TransferId,
+    /// What moved.
+    pub asset: Asset,
+    /// The asset's symbol, for people.
+    pub symbol: String,
+    /// The asset's digits behind the point.
+    pub decimals: u8,
+    /// Who sent it.
+    pub from: Option<Address>,
+    /// Who received it.
+    pub to: Address,
+    /// How much arrived.
+    pub amount: Amount,
+    /// The references that it carries.
+    pub references: Vec<String>,
+    /// Several open intents could have meant it, and nothing tells which.
+    pub is_ambiguous: bool,
+    /// With fewer confirmations nobody can spend it.
+    pub maturity: Confirmations,
+    /// Where it stands; nowhere once a reorg took it.
+    pub place: Option<Place>,
+    /// The earlier of block time and first sight, kept across reorgs.
+    pub credit_time: Timestamp,
+    /// What it is to the intent.
+    pub role: Role,
+    /// What was reported of it as an orphan.
+    pub orphan: OrphanState,
+    /// What an admin decided about it as an orphan.
+    pub resolution: Option<Resolution>,
+}
+
+impl Credit {
+    /// `transaction#index`: unique on its network.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}#{}", self.id.transaction, self.id.index)
+    }
+
+    /// Its id as an orphan.
+    #[must_use]
+    pub fn orphan_id(&self) -> String {
+        OrphanView::id(&self.network, self.id.transaction.as_str(), &self.id.index.to_string())
+    }
+
+    /// Whether an admin gave it to its intent.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        matches!(self.decision(), Some(Decision::Attached(_)))
+    }
+
+    /// Why it is an orphan for good: an admin dealt with it elsewhere.
+    #[must_use]
+    pub fn dismissed(&self) -> Option<OrphanReason> {
+        let dismissed = self.decision() == Some(&Decision::Dismissed);
+        self.resolution.as_ref().filter(|_| dismissed).map(|resolution| resolution.was)
+    }
+
+    fn decision(&self) -> Option<&Decision> {
+        self.resolution.as_ref().map(|resolution| &resolution.decision)
+    }
+}
+
+/// What a transfer is to the intent that it was given to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It pays a rail, by its place in the intent's list.
+    Pays(usize),
+    /// It came to the intent's address and settles nothing.
+    Orphan(OrphanReason),
+    /// A reorg took it.
+    Gone,
+}
+
+/// Why a transfer settles nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OrphanReason {
+    /// It came after the expiry.
+    Late,
+    /// The intent was already confirmed.
+    Surplus,
+    /// Another rail settled the intent, or had taken this one's place.
+    OtherRail,
+    /// A part of an amount that never was completed in time.
+    Underpaid,
+    /// The intent was cancelled.
+    Cancelled,
+    /// No rail of the intent takes this asset.
+    WrongAsset,
+    /// The rail takes one exact amount, and this made another.
+    WrongAmount,
+    /// It came to a shared address, and nothing tells which intent it is for: it carries no
+    /// reference that anybody waits for, or makes none of several exact amounts. The newest intent
+    /// that waits there is named.
+    Ambiguous,
+}
+
+impl OrphanReason {
+    /// Every reason.
+    pub const ALL: [Self; 8] = [
+        Self::Late,
+        Self::Surplus,
+        Self::OtherRail,
+        Self::Underpaid,
+        Self::Cancelled,
+        Self::WrongAsset,
+        Self::WrongAmount,
+        Self::Ambiguous,
+    ];
+
+    /// Reads what [`Self::as_str`] writes.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
+    }
+
+    /// As in the API and the tables.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Late => "late",
+            Self::Surplus => "surplus",
+            Self::OtherRail => "other_rail",
+            Self::Underpaid => "underpaid",
+            Self::Cancelled => "cancelled",
+            Self::WrongAsset => "wrong_asset",
+            Self::WrongAmount => "wrong_amount",
+            Self::Ambiguous => "ambiguous",
+        }
+    }
+}
+
+/// What was reported of a transfer as an orphan.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrphanState {
+    /// The sequence number of the orphan's newest event.
+    pub sequence: u32,
+    /// The event that stands, if one does.
+    pub reported: Option<ReportedOrphan>,
+}
+
+/// An `orphan.received` that was not taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportedOrphan {
+    /// The event's id.
+    pub event: EventId,
+    /// The reason that it gave.
+    pub reason: OrphanReason,
+    /// The amount that it gave.
+    pub amount: Amount,
+    /// How far the network had to be followed for it.
+    pub height: Height,
+}
