@@ -154,6 +154,7 @@ CREATE TABLE transfers (
     position    BIGINT,
     credit_time BIGINT NOT NULL,
     role        TEXT   NOT NULL,                  -- pays:<rail>, orphan:<reason>, gone
+    confirmed_at BIGINT,                          -- when it became deep enough
     orphan      TEXT   NOT NULL,                  -- what was reported of it as an orphan, JSON
     orphan_id   TEXT   NOT NULL,
     resolution  TEXT,                             -- what an admin decided about it, JSON

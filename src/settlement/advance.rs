@@ -103,6 +103,7 @@ pub fn apply(intent: Intent, credits: Vec<Credit>, change: &Change<'_>) -> Outco
     if let Some(ancestor) = change.rolled_back_to {
         settler.take_back(ancestor, change);
     }
+    settler.walk_from(change.network, change.from);
     for height in settler.heights(change) {
         let moment = change.moment(height);
         settler.reach(change.network, &moment, height == cursor);

@@ -54,6 +54,8 @@ pub struct Credit {
     pub credit_time: Timestamp,
     /// What it is to the intent.
     pub role: Role,
+    /// When it became deep enough.
+    pub confirmed_at: Option<Timestamp>,
     /// What was reported of it as an orphan.
     pub orphan: OrphanState,
     /// What an admin decided about it as an orphan.

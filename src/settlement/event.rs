@@ -154,6 +154,8 @@ pub enum Retraction {
     Reorg,
     /// A conflicting transaction took its place.
     Replaced,
+    /// More came, and together it is not what an exact rail takes.
+    WrongAmount,
 }
 
 /// One change that the backend must learn of.
@@ -277,7 +279,11 @@ impl Event {
             EventKind::PaymentConfirming => format!("{depth} confirmations"),
             EventKind::PaymentConfirmed => format!("Confirmed: {received}, {depth} confirmations"),
             EventKind::PaymentReverted => {
-                format!("Taken back by the chain; now received {received}")
+                let by = match self.data.reason {
+                    Some(Retraction::WrongAmount) => "a wrong total",
+                    Some(Retraction::Reorg | Retraction::Replaced) | None => "the chain",
+                };
+                format!("Taken back by {by}; now received {received}")
             }
             EventKind::PaymentExpired => format!("Expired; received {received}"),
             EventKind::PaymentCancelled => "Cancelled".to_owned(),

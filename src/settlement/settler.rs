@@ -90,7 +90,9 @@ impl Settler {
     /// Tells what is new on a network at a moment, by the highest event that applies.
     pub(super) fn reach(&mut self, network: &NetworkId, moment: &Moment, is_last: bool) {
         let now = self.observe(moment);
-        let Some(tale) = self.tale(network, &now) else { return };
+        let tale = self.tale(network, &now);
+        self.take_back_wrong_totals(network, tale.as_ref(), now.status, moment);
+        let Some(tale) = tale else { return };
         if let Some(known) = self.known(network, &tale) {
             self.tell_progress(known, &now, moment);
             return;
@@ -108,6 +110,44 @@ impl Settler {
             told: tale.told,
             progress: BTreeMap::new(),
         });
+    }
+
+    /// A run of transfers that makes more than an exact rail takes is no part of the payment any
+    /// more. What was told of it is taken back, where nothing newer will tell what holds (I7).
+    fn take_back_wrong_totals(
+        &mut self,
+        network: &NetworkId,
+        tale: Option<&Tale>,
+        status: Status,
+        moment: &Moment,
+    ) {
+        if !matches!(status, Status::Pending | Status::Partial) {
+            return;
+        }
+        let told_at = match tale.map(|tale| self.known(network, tale)) {
+            Some(Some(known)) => Some(self.intent.state.reported[known].height),
+            Some(None) => return,
+            None => None,
+        };
+        let reached = moment.cursors.get(network).copied();
+        let reported = std::mem::take(&mut self.intent.state.reported);
+        let (wrong, kept): (Vec<_>, Vec<_>) = reported.into_iter().partition(|told| {
+            // Nothing is less than any height: where nothing holds, all of it is wrong.
+            let height = Some(told.height);
+            told.network == *network && told_at < height && height <= reached
+        });
+        self.intent.state.reported = kept;
+        let ids: Vec<_> = wrong.iter().flat_map(|told| self.ids_of(told)).collect();
+        self.retract(&ids, Retraction::WrongAmount, moment);
+    }
+
+    /// Tells which events do not hold any more, and what does.
+    fn retract(&mut self, ids: &[EventId], reason: Retraction, moment: &Moment) {
+        for ids in ids.chunks(MAX_RETRACTS) {
+            let event = self.emit(EventKind::PaymentReverted, moment);
+            event.data.retracts = ids.to_vec();
+            event.data.reason = Some(reason);
+        }
     }
 
     fn known(&self, network: &NetworkId, tale: &Tale) -> Option<usize> {
@@ -164,8 +204,11 @@ impl Settler {
     fn observe(&mut self, moment: &Moment) -> Assessment {
         let now = assess(&self.intent, &self.credits, &moment.cursors);
         self.intent.state.status = now.status;
-        for (credit, role) in std::iter::zip(&mut self.credits, &now.roles) {
+        for (index, role) in now.roles.iter().enumerate() {
+            let deep = self.deep_since(&self.credits[index], &moment.cursors);
+            let credit = &mut self.credits[index];
             credit.role = *role;
+            credit.confirmed_at = deep.map(|_| credit.confirmed_at.unwrap_or(moment.time));
         }
         let required = self.intent.required_by(now.rail);
         let confirmed = &mut self.intent.state.confirmed;
@@ -220,20 +263,28 @@ impl Settler {
         let news = heights.into_iter().find(|height| self.has_news(*height, change));
         let moment = change.moment(news.and_then(Height::previous).unwrap_or(change.cursor()));
         self.observe(&moment);
-        for ids in ids.chunks(MAX_RETRACTS) {
-            let event = self.emit(EventKind::PaymentReverted, &moment);
-            event.data.retracts = ids.to_vec();
-            event.data.reason = Some(change.retraction);
-        }
+        self.retract(&ids, change.retraction, &moment);
     }
 
-    /// A confirmation that rested on lost blocks has to be reached again.
+    /// Confirmations that rested on lost blocks have to be reached again.
     fn forget_lost_confirmation(&mut self, ancestor: Height, network: &NetworkId) {
         let rests_on_lost = |confirmed: &Confirmed| {
             self.intent.rails[confirmed.rail].network == *network && confirmed.height > ancestor
         };
         if self.intent.state.confirmed.as_ref().is_some_and(rests_on_lost) {
             self.intent.state.confirmed = None;
+        }
+        self.walk_from(network, ancestor.next());
+    }
+
+    /// What a network's blocks from here on confirm is to be found out by looking at them in order.
+    pub(super) fn walk_from(&mut self, network: &NetworkId, from: Height) {
+        for credit in self.credits.iter_mut().filter(|credit| credit.network == *network) {
+            let place = credit.place.as_ref();
+            let required = required_of(&self.intent, credit);
+            if place.is_none_or(|place| deep_at(place.height, required) >= from) {
+                credit.confirmed_at = None;
+            }
         }
     }
 

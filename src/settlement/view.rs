@@ -146,6 +146,8 @@ pub struct TransferView {
     pub status: String,
     /// How deep it is, capped by what is required.
     pub confirmations: u32,
+    /// When it became that deep, once `confirmed`.
+    pub confirmed_at: Option<String>,
 }
 
 /// A transfer to one of our addresses that settles no intent.
@@ -322,10 +324,11 @@ fn transfer(
         (Some(place), Some(&cursor)) => Confirmations::count(place.height, cursor, required),
         _ => Confirmations(0),
     };
+    let is_confirmed = matches!(role, Role::Pays(_)) && confirmations >= required;
     let status = match role {
         Role::Gone => "reverted".to_owned(),
         Role::Orphan(reason) => format!("orphan:{}", reason.as_str()),
-        Role::Pays(_) if confirmations >= required => "confirmed".to_owned(),
+        _ if is_confirmed => "confirmed".to_owned(),
         Role::Pays(_) => "confirming".to_owned(),
     };
     let rail = match role {
@@ -347,6 +350,7 @@ fn transfer(
         base_units: credit.amount.to_string(),
         status,
         confirmations: confirmations.0,
+        confirmed_at: credit.confirmed_at.filter(|_| is_confirmed).map(rfc3339),
     }
 }
 

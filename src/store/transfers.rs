@@ -68,6 +68,7 @@ pub(super) fn credit(row: &AnyRow) -> Result<Credit> {
         place,
         credit_time: Timestamp(column(row, "credit_time")?),
         role: read_role(&column::<String>(row, "role")?)?,
+        confirmed_at: column::<Option<i64>>(row, "confirmed_at")?.map(Timestamp),
         orphan: json(row, "orphan")?,
         resolution: resolution(row)?,
     })
@@ -385,7 +386,8 @@ impl Transaction {
     /// When the database fails.
     pub async fn save_credit(&mut self, credit: &Credit, wake: Option<Height>) -> Result<()> {
         sqlx::query(
-            "UPDATE transfers SET role = $4, orphan = $5, wake_height = $6, resolution = $7
+            "UPDATE transfers SET role = $4, orphan = $5, wake_height = $6, resolution = $7,
+                 confirmed_at = $8
              WHERE network = $1 AND tx = $2 AND idx = $3",
         )
         .bind(credit.network.as_str())
@@ -395,6 +397,7 @@ impl Transaction {
         .bind(to_json(&credit.orphan)?)
         .bind(wake.map(|height| signed(height.0)))
         .bind(credit.resolution.as_ref().map(to_json).transpose()?)
+        .bind(credit.confirmed_at.map(|at| at.0))
         .execute(&mut *self.inner)
         .await?;
         Ok(())

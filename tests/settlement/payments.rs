@@ -1,7 +1,9 @@
 //! Payments on a chain that never looks back.
 
-use confirmd::settlement::AmountPolicy;
+use confirmd::settlement::{AmountPolicy, Credit, Retraction};
+use confirmd_chain::Height;
 
+use super::sim::{Sim, blocks, time_of};
 use super::{
     Intent, Story, at_once, check, exact, in_time_until, plain, progress, tolerant, two_networks,
 };
@@ -158,10 +160,11 @@ fn an_exact_rail_takes_no_other_total() {
             status: "confirmed",
             events: &[
                 "1 partial r1 6 1/3",
-                "2 detected r1 10 1/3",
+                "2 reverted r1 0 0/3 takes back 1",
+                "3 detected r1 10 1/3",
                 "orphan.received t1 wrong_amount",
                 "orphan.received t2 wrong_amount",
-                "3 confirmed r1 10 3/3",
+                "4 confirmed r1 10 3/3",
             ],
             roles: &[("t1", "wrong_amount"), ("t2", "wrong_amount"), ("t3", "pays r1")],
         },
@@ -428,4 +431,35 @@ fn a_lowered_threshold_confirms_at_once_and_survives_what_does_not_reach_below_i
             roles: &[("t1", "wrong_asset")],
         },
     ]);
+}
+
+#[test]
+fn a_transfer_is_confirmed_at_the_time_of_the_block_that_makes_it_deep_enough_i4() {
+    let confirmed_at = |sim: &Sim| {
+        let at = |credit: &Credit| (credit.id.transaction.to_string(), credit.confirmed_at);
+        sim.credits.iter().map(at).collect::<Vec<_>>()
+    };
+    let at = |tx: &str, height: u64| (tx.to_owned(), Some(time_of(Height(height))));
+    let mut sim = Sim::new(plain());
+    sim.extend("a", &blocks("t1=4 | t2=6 | -"));
+    assert_eq!(confirmed_at(&sim), [at("t1", 3), ("t2".to_owned(), None)]);
+    sim.extend("a", &blocks("-"));
+    assert_eq!(confirmed_at(&sim), [at("t1", 3), at("t2", 4)]);
+    sim.reorg("a", 1, &blocks("- | - | - | t2=6 | -"));
+    assert_eq!(confirmed_at(&sim), [at("t1", 3), ("t2".to_owned(), None)]);
+    sim.extend("a", &blocks("-"));
+    assert_eq!(confirmed_at(&sim), [at("t1", 3), at("t2", 7)]);
+}
+
+#[test]
+fn a_wrong_total_takes_back_what_was_told_of_its_parts_at_once() {
+    let mut sim = Sim::new(exact());
+    sim.extend("a", &blocks("t1=6 | t2=9"));
+    assert_eq!(sim.story(), ["1 partial r1 6 1/3", "2 reverted r1 0 0/3 takes back 1"]);
+    let reverted = sim.events.last().expect("just told");
+    assert_eq!(reverted.data.reason, Some(Retraction::WrongAmount));
+    assert_eq!(sim.intent.state.status.as_str(), "pending");
+    // The part that made it wrong goes in a reorg: the other one is told again.
+    sim.reorg("a", 1, &blocks("- | -"));
+    assert_eq!(sim.story()[2..], ["3 partial r1 6 3/3"]);
 }

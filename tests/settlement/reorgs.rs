@@ -90,6 +90,7 @@ fn what_only_the_lost_branch_held_is_taken_back_by_name_i4() {
                 "1 partial r1 5 1/3",
                 "2 reverted r1 0 0/3 takes back 1",
                 "3 partial r1 8 1/3",
+                "4 reverted r1 0 0/3 takes back 3",
             ],
             roles: &[("t1", "wrong_amount"), ("t2", "wrong_amount")],
         },

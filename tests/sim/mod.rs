@@ -158,13 +158,14 @@ impl Sim {
             place: Some(place),
             credit_time: seen.min(time_of(height)),
             role: Role::Gone,
+            confirmed_at: None,
             orphan: OrphanState::default(),
             resolution: self.resolutions.get(&pay.tx).map(|(_, resolution)| resolution.clone()),
         };
         match known {
             Some(index) => {
-                let orphan = self.credits[index].orphan.clone();
-                self.credits[index] = Credit { orphan, ..found };
+                let Credit { orphan, confirmed_at, .. } = self.credits[index].clone();
+                self.credits[index] = Credit { orphan, confirmed_at, ..found };
             }
             None => self.credits.push(found),
         }
