@@ -4,6 +4,7 @@
 //! expected, and all of them are reported at once. [`Settings::load`] reads the registry files as
 //! well and merges both into what is followed. [`check()`] does the same for `confirmd check`.
 
+mod changes;
 mod check;
 mod document;
 mod duration;
@@ -20,12 +21,13 @@ use std::time::Duration;
 
 use confirmd_chain::{Confirmations, Height};
 use confirmd_evm::Verify;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::settlement::{EventKind, Tolerance};
 
+pub use changes::{Changes, NetworkChange};
 pub use check::{Report, check};
 pub(crate) use document::{Environment, Table, Value, read_toml};
 pub use duration::parse_duration;
@@ -38,6 +40,8 @@ pub(crate) use words::{is_name, list_of, nearest};
 /// may be logged (I12).
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// Where it was read from.
+    pub file: PathBuf,
     /// Folders of registry files; a later one's file replaces an earlier one of the same id. By
     /// default `networks` beside the configuration file.
     pub registry: Vec<PathBuf>,
@@ -291,6 +295,17 @@ pub struct Provider {
     pub requests_per_second: Option<u32>,
 }
 
+impl PartialEq for Provider {
+    fn eq(&self, other: &Self) -> bool {
+        let urls = |of: &Self| {
+            [Some(&of.url), of.ws.as_ref()].map(|url| url.map(|url| url.expose_secret().to_owned()))
+        };
+        self.name == other.name
+            && urls(self) == urls(other)
+            && self.requests_per_second == other.requests_per_second
+    }
+}
+
 /// What differs for one asset of a network.
 #[derive(Clone, Debug)]
 pub struct TokenConfig {
@@ -356,8 +371,7 @@ impl Config {
         text: &str,
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, ConfigError> {
-        let folder = path.parent().unwrap_or(Path::new(""));
-        read_toml(&path.display().to_string(), text, environment, |root| read::config(root, folder))
+        read_toml(&path.display().to_string(), text, environment, |root| read::config(root, path))
             .map_err(|problems| ConfigError { problems })
     }
 }

@@ -1,28 +1,29 @@
 //! Everything wired together.
 
-use std::collections::BTreeMap;
+mod networks;
+mod reload;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use confirmd_chain::Chain;
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
+use self::networks::Networks;
+use self::reload::Reloader;
 use crate::api;
 use crate::clock::Clock;
-use crate::config::{self, Settings};
+use crate::config::{Config, Settings};
 use crate::families::{self, FamilyError};
-use crate::settlement::NetworkId;
+use crate::reload::{ReloadError, Reloaded, Reloads};
 use crate::store::{Store, StoreError};
 use crate::telemetry;
-use crate::watcher::{
-    Adjuster, Committer, Expirer, Followed, Follower, Grant, Housekeeper, Sharing,
-};
+use crate::watcher::{Adjuster, Exempt, Expirer, Housekeeper, Sharing};
 use crate::webhook::{Courier, CourierError, Endpoints, Trials, Waker};
 
 /// How long a stop may take; what is not done by then is done at the next start.
@@ -35,6 +36,7 @@ const DELIVERIES_END_WITHIN: Duration = Duration::from_secs(6);
 pub struct Daemon {
     address: SocketAddr,
     store: Store,
+    reloads: Reloads,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -73,13 +75,13 @@ impl Daemon {
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
 
-        let config = &settings.config;
+        let config = Arc::new(settings.config.clone());
         let endpoints =
             Endpoints::new(config.endpoints.clone(), config.defaults.ops_endpoint.clone());
         let courier = Courier::new(store.clone(), endpoints.clone(), clock.clone())?;
         let parts = Parts {
             instance: store.instance().to_owned(),
-            settings: Arc::new(settings),
+            config,
             store: store.clone(),
             endpoints,
             clock,
@@ -87,26 +89,25 @@ impl Daemon {
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
-        let lease = parts.settings.config.store.lease;
-        let mut sharing = Sharing::new(store.clone(), parts.instance.clone(), lease);
-        let mut chains = BTreeMap::new();
-        let mut wakes = BTreeMap::new();
-        for network in &parts.settings.networks {
-            let id = NetworkId::from(network.network.id.as_str());
-            let chain = families::build(network)?;
-            let new_watches = Arc::new(Notify::new());
-            let grant = sharing.network(id.clone());
-            parts.follow(network, chain.clone(), new_watches.clone(), grant);
-            chains.insert(id.clone(), chain);
-            wakes.insert(id, new_watches);
+        let lease = parts.config.store.lease;
+        let sharing = Sharing::new(store.clone(), parts.instance.clone(), lease);
+        let mut networks = Networks::new(parts.clone(), sharing.clone());
+        for network in &settings.networks {
+            networks.follow(network, families::build(network)?);
         }
-        parts.tasks.spawn(sharing.run(parts.stop.clone()));
-        parts.keep_time();
         let Parts { stop, tasks, .. } = parts.clone();
-
+        tasks.spawn(sharing.run(stop.clone()));
+        let exempt = watch::Sender::new(settings.own_confirmations());
+        parts.keep_time(exempt.subscribe());
         tasks.spawn(courier.run(stop.clone(), DELIVERIES_END_WITHIN));
+
+        let (reloads, asked) = Reloads::channel();
         let trials = Trials::new(parts.clock.clone())?;
-        let router = api::router(parts.api(chains, wakes, trials));
+        let context = parts.api(settings, &networks, trials, reloads.clone());
+        let live = watch::Sender::new(context);
+        let router = api::router(live.subscribe());
+        let reloader = Reloader { store: store.clone(), networks, live, exempt, asked };
+        tasks.spawn(reloader.run(stop.clone()));
         let shutdown = stop.clone().cancelled_owned();
         tasks.spawn(async move {
             if let Err(error) = api::serve(listener, router, shutdown).await {
@@ -114,13 +115,21 @@ impl Daemon {
             }
         });
         info!(%address, store = store.kind().as_str(), "serving");
-        Ok(Self { address, store, stop, tasks })
+        Ok(Self { address, store, reloads, stop, tasks })
     }
 
     /// Where the API is served.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Reads the registry and the networks' configuration again, all or nothing.
+    ///
+    /// # Errors
+    /// When nothing was changed, with the reason.
+    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        self.reloads.ask().await
     }
 
     /// Stops: no new work, what is under way ends, within ten seconds.
@@ -139,7 +148,7 @@ impl Daemon {
 #[derive(Clone)]
 struct Parts {
     instance: String,
-    settings: Arc<Settings>,
+    config: Arc<Config>,
     store: Store,
     endpoints: Endpoints,
     clock: Clock,
@@ -149,42 +158,11 @@ struct Parts {
 }
 
 impl Parts {
-    fn follow(
-        &self,
-        network: &config::Followed,
-        chain: Arc<dyn Chain>,
-        new_watches: Arc<Notify>,
-        grant: Grant,
-    ) {
-        let infos = network.assets.iter().map(|asset| &asset.info);
-        let assets: BTreeMap<_, _> =
-            infos.map(|info| (info.asset.clone(), (info.symbol.clone(), info.decimals))).collect();
-        let committer = Committer {
-            store: self.store.clone(),
-            network: network.network.id.as_str().into(),
-            assets: Arc::new(assets),
-            endpoints: self.endpoints.clone(),
-            late_window: self.settings.config.defaults.late_window,
-            clock: self.clock.clone(),
-            courier: self.courier.clone(),
-        };
-        let followed = Followed {
-            chain,
-            poll_interval: network.poll_interval,
-            start: network.start,
-            threshold: network.threshold,
-            verify: network.verify.as_str(),
-            new_watches,
-        };
-        let follower = Follower::new(followed, committer, self.instance.clone(), grant);
-        self.tasks.spawn(follower.run(self.stop.clone()));
-    }
-
-    fn keep_time(&self) {
+    fn keep_time(&self, exempt: watch::Receiver<Exempt>) {
         let expirer = Expirer {
             store: self.store.clone(),
             endpoints: self.endpoints.clone(),
-            late_window: self.settings.config.defaults.late_window,
+            late_window: self.config.defaults.late_window,
             clock: self.clock.clone(),
             courier: self.courier.clone(),
         };
@@ -192,8 +170,8 @@ impl Parts {
         let adjuster = Adjuster {
             store: self.store.clone(),
             endpoints: self.endpoints.clone(),
-            exempt: Arc::new(self.settings.own_confirmations()),
-            late_window: self.settings.config.defaults.late_window,
+            exempt,
+            late_window: self.config.defaults.late_window,
             clock: self.clock.clone(),
             courier: self.courier.clone(),
         };
@@ -201,27 +179,30 @@ impl Parts {
         let housekeeper = Housekeeper {
             store: self.store.clone(),
             clock: self.clock.clone(),
-            deliveries: self.settings.config.retention.deliveries,
-            events: self.settings.config.retention.events,
-            ledger: self.settings.config.retention.ledger,
+            deliveries: self.config.retention.deliveries,
+            events: self.config.retention.events,
+            ledger: self.config.retention.ledger,
         };
         self.tasks.spawn(housekeeper.run(self.stop.clone()));
     }
 
     fn api(
         self,
-        chains: BTreeMap<NetworkId, Arc<dyn Chain>>,
-        wakes: BTreeMap<NetworkId, Arc<Notify>>,
+        settings: Settings,
+        networks: &Networks,
         trials: Trials,
+        reloads: Reloads,
     ) -> api::Context {
         api::Context {
             started_at: self.clock.now(),
             store: self.store,
             clock: self.clock,
-            settings: self.settings,
+            settings: Arc::new(settings),
             endpoints: self.endpoints,
-            chains: Arc::new(chains),
-            wakes: Arc::new(wakes),
+            chains: Arc::new(networks.chains()),
+            wakes: Arc::new(networks.wakes()),
+            reloads,
+            replaced: CancellationToken::new(),
             courier: self.courier,
             trials,
             metrics: telemetry::metrics(),

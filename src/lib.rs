@@ -7,6 +7,7 @@ pub mod config;
 pub mod daemon;
 pub mod families;
 pub mod registry;
+pub mod reload;
 pub mod settlement;
 pub mod store;
 pub mod telemetry;

@@ -25,7 +25,7 @@ pub struct Registry {
 }
 
 /// One network as its registry file has it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Network {
     /// Its id in the API and the configuration (`bsc`).
     pub id: String,
@@ -161,6 +161,18 @@ impl Registry {
 }
 
 impl Network {
+    /// Whether the files say the same of it, wherever it stands in them.
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        *self == Self { origin: self.origin.clone(), ..other.clone() }
+    }
+
+    /// Whether it is the same chain.
+    #[must_use]
+    pub fn is_same_chain_as(&self, other: &Self) -> bool {
+        (self.family, &self.caip2) == (other.family, &other.caip2)
+    }
+
     /// An asset by `native`, symbol, token address (EVM: in any case) or CAIP-19 id.
     #[must_use]
     pub fn asset(&self, name: &str) -> Option<&AssetInfo> {

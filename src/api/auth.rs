@@ -1,12 +1,12 @@
 //! API keys: who calls, for which account, and what the key may do.
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRef, FromRequestParts};
 use axum::http::{header, request::Parts};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
-use super::Context;
 use super::input::Parameters;
 use super::problem::Problem;
+use super::{Context, Live};
 use crate::config::{ApiKey, KeyDigest, Scope};
 use crate::settlement::IntentKey;
 use crate::store::{Actor, Store};
@@ -27,10 +27,11 @@ pub(super) struct Writer(pub(super) Caller);
 #[derive(Clone, Debug)]
 pub(super) struct Admin(pub(super) Caller);
 
-impl FromRequestParts<Context> for Caller {
+impl FromRequestParts<Live> for Caller {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, context: &Context) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, live: &Live) -> Result<Self, Problem> {
+        let context = Context::from_ref(live);
         let header = parts
             .headers
             .get(header::AUTHORIZATION)
@@ -60,14 +61,11 @@ fn find<'k>(keys: &'k [ApiKey], digest: &KeyDigest) -> Option<&'k ApiKey> {
 
 macro_rules! scoped {
     ($name:ident, $scope:ident) => {
-        impl FromRequestParts<Context> for $name {
+        impl FromRequestParts<Live> for $name {
             type Rejection = Problem;
 
-            async fn from_request_parts(
-                parts: &mut Parts,
-                context: &Context,
-            ) -> Result<Self, Problem> {
-                let caller = Caller::from_request_parts(parts, context).await?;
+            async fn from_request_parts(parts: &mut Parts, live: &Live) -> Result<Self, Problem> {
+                let caller = Caller::from_request_parts(parts, live).await?;
                 caller.require(Scope::$scope)?;
                 Ok(Self(caller))
             }

@@ -7,16 +7,16 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Context;
 use super::auth::{Reader, Writer};
 use super::input::Parameters;
 use super::intents::AccountQuery;
 use super::page::{Page, Paging};
 use super::problem::Problem;
+use super::{Context, Live};
 use crate::settlement::rfc3339;
 use crate::store::{Delivery, DeliveryFilter, DeliveryState, NumberedAttempt, Retry};
 
-pub(super) fn routes() -> OpenApiRouter<Context> {
+pub(super) fn routes() -> OpenApiRouter<Live> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(get)).routes(routes!(retry))
 }
 

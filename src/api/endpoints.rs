@@ -10,16 +10,16 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Context;
 use super::auth::{Admin, Reader, Writer};
 use super::input::{Errors, Field, OptionalBody, Parameters, read_actor};
 use super::page::{Page, Paging};
 use super::problem::Problem;
+use super::{Context, Live};
 use crate::config::Endpoint;
 use crate::settlement::{EventKind, rfc3339};
 use crate::store::EndpointCounts;
 
-pub(super) fn routes() -> OpenApiRouter<Context> {
+pub(super) fn routes() -> OpenApiRouter<Live> {
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(get))

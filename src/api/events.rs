@@ -7,15 +7,15 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Context;
 use super::auth::Reader;
 use super::input::Parameters;
 use super::page::{Page, Paging};
 use super::problem::Problem;
+use super::{Context, Live};
 use crate::settlement::{EventKind, rfc3339};
 use crate::store::{LoggedEvent, StoreError};
 
-pub(super) fn routes() -> OpenApiRouter<Context> {
+pub(super) fn routes() -> OpenApiRouter<Live> {
     OpenApiRouter::new().routes(routes!(list))
 }
 

@@ -33,19 +33,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{FromRef, MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use confirmd_chain::{Chain, Timestamp};
+use confirmd_chain::{Chain, Confirmations, Timestamp};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::clock::Clock;
 use crate::config::{ApiKey, Followed, Settings};
+use crate::reload::Reloads;
 use crate::settlement::NetworkId;
 use crate::store::{Store, StoreError};
 use crate::webhook::{Endpoints, Trials, Waker};
@@ -75,6 +77,10 @@ pub struct Context {
     pub chains: Arc<BTreeMap<NetworkId, Arc<dyn Chain>>>,
     /// Wakes a network's follower when it has a new watch.
     pub wakes: Arc<BTreeMap<NetworkId, Arc<Notify>>>,
+    /// Has the registry read again.
+    pub reloads: Reloads,
+    /// Cancelled once a reload has put another context in the place of this one.
+    pub replaced: CancellationToken,
     /// Wakes the courier when something is due.
     pub courier: Waker,
     /// Tries endpoints out.
@@ -87,6 +93,30 @@ pub struct Context {
     pub instance: Arc<str>,
     /// What is known since the start that somebody should look at.
     pub problems: Arc<[StatusProblem]>,
+}
+
+/// The context that stands. A reload puts another in its place; a request goes on with the one that
+/// it began with.
+#[derive(Clone, Debug)]
+pub struct Live(watch::Receiver<Context>);
+
+impl From<watch::Receiver<Context>> for Live {
+    fn from(receiver: watch::Receiver<Context>) -> Self {
+        Self(receiver)
+    }
+}
+
+/// One that stays.
+impl From<Context> for Live {
+    fn from(context: Context) -> Self {
+        Self(watch::channel(context).1)
+    }
+}
+
+impl FromRef<Live> for Context {
+    fn from_ref(live: &Live) -> Self {
+        live.0.borrow().clone()
+    }
 }
 
 impl std::fmt::Debug for Context {
@@ -116,6 +146,11 @@ impl Context {
         Ok(Self { settings, ..self.clone() })
     }
 
+    /// Whether a reload or an admin's thresholds have overtaken it.
+    fn is_outdated(&self, set: &BTreeMap<NetworkId, Confirmations>) -> bool {
+        self.replaced.is_cancelled() || !self.settings.has_thresholds(set)
+    }
+
     fn wake(&self, network: &NetworkId) {
         if let Some(bell) = self.wakes.get(network) {
             bell.notify_one();
@@ -124,10 +159,10 @@ impl Context {
 }
 
 /// The whole API.
-pub fn router(context: Context) -> Router {
+pub fn router(live: impl Into<Live>) -> Router {
     let (router, document) = openapi::routes().split_for_parts();
     router
-        .with_state(context)
+        .with_state(live.into())
         .merge(openapi::swagger_ui(document))
         .fallback(async || Problem::NoRoute)
         .method_not_allowed_fallback(async || Problem::MethodNotAllowed)

@@ -11,20 +11,21 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Context;
 use super::auth::{Admin, Reader};
 use super::input::{OptionalBody, Parameters, read_actor};
 use super::page::{Page, Paging};
-use super::problem::Problem;
-use crate::config::{Followed, FollowedAsset};
+use super::problem::{FieldError, Problem};
+use super::{Context, Live};
+use crate::config::{Followed, FollowedAsset, NetworkChange};
 use crate::registry::Network;
+use crate::reload::Reloaded;
 use crate::settlement::NetworkId;
 
 /// All providers are asked at once, each with its own deadlines below this one.
 const PROBE_DEADLINE: Duration = Duration::from_secs(25);
 
-pub(super) fn routes() -> OpenApiRouter<Context> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(probe))
+pub(super) fn routes() -> OpenApiRouter<Live> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(probe)).routes(routes!(reload))
 }
 
 /// A network of the registry.
@@ -212,5 +213,71 @@ fn show_probe(report: ProbeReport) -> ProviderProbe {
         latency_ms: report.latency_ms,
         methods: report.methods,
         problem: report.problem,
+    }
+}
+
+/// What a reload changed. All three lists are empty where the files say what they said before.
+#[derive(Debug, Serialize, ToSchema)]
+struct ReloadAnswer {
+    /// Networks that were not there before.
+    added: Vec<NetworkChangeAnswer>,
+    /// Networks that are there in another way. Where they are followed, their followers start
+    /// anew from their cursors.
+    changed: Vec<NetworkChangeAnswer>,
+    /// Networks that are not there any more.
+    removed: Vec<NetworkChangeAnswer>,
+    /// What was taken otherwise than it is written, or is worth knowing.
+    warnings: Vec<FieldError>,
+}
+
+/// What a reload changed of one network.
+#[derive(Debug, Serialize, ToSchema)]
+struct NetworkChangeAnswer {
+    /// Its id.
+    network: String,
+    /// Whether it is followed now.
+    followed: bool,
+    /// Symbols of assets that were not there before.
+    assets_added: Vec<String>,
+    /// Symbols of assets whose facts differ.
+    assets_changed: Vec<String>,
+    /// Symbols of assets that are not there any more.
+    assets_removed: Vec<String>,
+}
+
+/// Reload the registry
+///
+/// Reads the registry's folders and the configuration's networks from disk again, on this instance.
+/// All or nothing: 422 `invalid-registry` where a file cannot be used, 409 `registry-in-use` where
+/// something goes or becomes another chain that intents still need; `errors` then name file, line
+/// and key as `pointer`, and nothing changes. Networks that are as before do not notice. Scope:
+/// `admin`.
+#[utoipa::path(post, path = "/v1/networks/reload", tag = "networks",
+    request_body(content = Option<super::intents::ActorBody>),
+    responses((status = 200, body = ReloadAnswer)))]
+async fn reload(
+    State(context): State<Context>,
+    Admin(caller): Admin,
+    parameters: Parameters,
+    OptionalBody(body): OptionalBody,
+) -> Result<Json<ReloadAnswer>, Problem> {
+    parameters.end()?;
+    let actor = caller.actor(read_actor(&body)?);
+    tracing::info!(actor = actor.name, key = caller.name(), "a reload is asked for");
+    let Reloaded { changes, warnings } = context.reloads.ask().await?;
+    let list = |changes: Vec<NetworkChange>| changes.into_iter().map(Into::into).collect();
+    Ok(Json(ReloadAnswer {
+        added: list(changes.added),
+        changed: list(changes.changed),
+        removed: list(changes.removed),
+        warnings: warnings.iter().map(FieldError::of_file).collect(),
+    }))
+}
+
+impl From<NetworkChange> for NetworkChangeAnswer {
+    fn from(change: NetworkChange) -> Self {
+        let NetworkChange { network, followed, assets_added, assets_changed, assets_removed } =
+            change;
+        Self { network, followed, assets_added, assets_changed, assets_removed }
     }
 }

@@ -11,7 +11,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use super::problem::Document;
 use super::{
-    Context, deliveries, endpoints, events, health, intents, networks, orphans, scanner, thresholds,
+    Live, deliveries, endpoints, events, health, intents, networks, orphans, scanner, thresholds,
 };
 
 const KEY: &str = "api_key";
@@ -30,7 +30,7 @@ const KEY: &str = "api_key";
 struct Base;
 
 /// Every route with its documentation.
-pub(super) fn routes() -> OpenApiRouter<Context> {
+pub(super) fn routes() -> OpenApiRouter<Live> {
     OpenApiRouter::with_openapi(Base::openapi())
         .merge(intents::routes())
         .merge(events::routes())

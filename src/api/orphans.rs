@@ -10,15 +10,15 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Context;
 use super::auth::{Admin, Reader};
 use super::input::{Body, Errors, Field, Parameters};
 use super::page::{Page, Paging, time_cursor};
 use super::problem::Problem;
+use super::{Context, Live};
 use crate::settlement::{self, Decision, Held, OrphanReason, OrphanView, rfc3339};
 use crate::store::{Orphan, OrphanFilter, OrphanStatus, Recording, Transaction};
 
-pub(super) fn routes() -> OpenApiRouter<Context> {
+pub(super) fn routes() -> OpenApiRouter<Live> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(resolve))
 }
 

@@ -5,7 +5,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::config::Scope;
+use crate::config::{self, ConfigError, Scope};
+use crate::reload::ReloadError;
 use crate::settlement::ResolveError;
 use crate::store::StoreError;
 
@@ -81,6 +82,12 @@ pub enum Problem {
     /// Values that cannot be used: all of them.
     #[error("{}", summary(.0))]
     Invalid(Vec<FieldError>),
+    /// Registry or configuration files that cannot be used: all that is wrong with them.
+    #[error("{}", summary(.0))]
+    InvalidRegistry(Vec<FieldError>),
+    /// Intents need what the registry or configuration files leave out or change.
+    #[error("{}", summary(.0))]
+    RegistryInUse(Vec<FieldError>),
     /// The key has as many open intents as it may.
     #[error("the key has {0} open intents, as many as it may")]
     OpenIntentsLimit(u64),
@@ -98,7 +105,8 @@ pub enum Problem {
 /// One value that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct FieldError {
-    /// A JSON pointer into the body (`/rails/0/address`), or `?name` for a parameter of the URL.
+    /// A JSON pointer into the body (`/rails/0/address`), `?name` for a parameter of the URL, or
+    /// file, line and key of a file (`networks/bsc.toml:12: tokens[0].decimals`).
     #[schema(examples("/rails/0/address"))]
     pub pointer: String,
     /// What is wrong and what was expected.
@@ -143,6 +151,11 @@ impl FieldError {
     #[must_use]
     pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), detail: detail.into() }
+    }
+
+    /// Something that is wrong with a file, or worth knowing.
+    pub(super) fn of_file(problem: &config::Problem) -> Self {
+        Self::new(problem.place(), &problem.message)
     }
 }
 
@@ -192,6 +205,14 @@ impl Problem {
             Self::Invalid(_) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "invalid-value", "A value cannot be used")
             }
+            Self::InvalidRegistry(_) => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "invalid-registry",
+                "The registry's files cannot be used",
+            ),
+            Self::RegistryInUse(_) => {
+                (StatusCode::CONFLICT, "registry-in-use", "The registry is in use")
+            }
             Self::OpenIntentsLimit(_) => {
                 (StatusCode::TOO_MANY_REQUESTS, "open-intents-limit", "Too many open intents")
             }
@@ -205,7 +226,9 @@ impl Problem {
 
     fn errors(&self) -> Vec<FieldError> {
         match self {
-            Self::Invalid(errors) => errors.clone(),
+            Self::Invalid(errors) | Self::InvalidRegistry(errors) | Self::RegistryInUse(errors) => {
+                errors.clone()
+            }
             Self::IdConflict => vec![FieldError::new("/id", self.to_string())],
             Self::Unresolved(ResolveError::WouldNotPay(_)) => {
                 vec![FieldError::new("/intent", self.to_string())]
@@ -255,6 +278,19 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::Corrupt(_) => Self::Internal,
             _ => Self::StoreUnavailable,
+        }
+    }
+}
+
+/// Files are named and quoted as `confirmd check` does: without any secret (I12).
+impl From<ReloadError> for Problem {
+    fn from(error: ReloadError) -> Self {
+        let errors = |found: ConfigError| found.problems.iter().map(FieldError::of_file).collect();
+        match error {
+            ReloadError::Files(found) => Self::InvalidRegistry(errors(found)),
+            ReloadError::InUse(found) => Self::RegistryInUse(errors(found)),
+            ReloadError::Store(error) => error.into(),
+            ReloadError::Stopping => Self::StoreUnavailable,
         }
     }
 }

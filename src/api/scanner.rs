@@ -8,15 +8,15 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Context;
 use super::auth::{Reader, Writer};
 use super::input::{Errors, Field, OptionalBody, Parameters};
 use super::intents::{AccountQuery, retry_intent};
 use super::problem::Problem;
 use super::status::{StatusAnswer, status};
+use super::{Context, Live};
 use crate::store::Retry;
 
-pub(super) fn routes() -> OpenApiRouter<Context> {
+pub(super) fn routes() -> OpenApiRouter<Live> {
     OpenApiRouter::new().routes(routes!(scanner_status)).routes(routes!(retry_webhooks))
 }
 

@@ -9,17 +9,17 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Context;
 use super::auth::{Admin, Reader};
 use super::input::{Body, Errors, Field, Parameters};
 use super::intents::{ActorAnswer, MAX_CONFIRMATIONS, Note};
 use super::page::{Page, Paging, time_cursor};
 use super::problem::Problem;
+use super::{Context, Live};
 use crate::config::{Followed, ThresholdSource};
 use crate::settlement::{NetworkId, rfc3339};
 use crate::store::ThresholdChange;
 
-pub(super) fn routes() -> OpenApiRouter<Context> {
+pub(super) fn routes() -> OpenApiRouter<Live> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(history)).routes(routes!(change))
 }
 

@@ -12,7 +12,7 @@ use crate::config::Settings;
 use crate::daemon::Daemon;
 use crate::telemetry;
 
-/// Runs the daemon until SIGTERM or SIGINT.
+/// Runs the daemon until SIGTERM or SIGINT; SIGHUP reloads the registry.
 pub(super) fn run(path: &Path) -> Result<ExitCode, CliError> {
     let settings = Settings::load(path)?;
     telemetry::log_to_stderr();
@@ -25,10 +25,18 @@ pub(super) fn run(path: &Path) -> Result<ExitCode, CliError> {
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
         let daemon = Daemon::start(settings, Clock::system()).await?;
-        tokio::select! {
-            _ = terminate.recv() => info!("SIGTERM: stopping"),
-            _ = interrupt.recv() => info!("SIGINT: stopping"),
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break info!("SIGTERM: stopping"),
+                _ = interrupt.recv() => break info!("SIGINT: stopping"),
+                _ = hangup.recv() => {
+                    info!("SIGHUP: reloading");
+                    // Its outcome is logged by whoever does it.
+                    let _ = daemon.reload().await;
+                }
+            }
         }
         daemon.stop().await;
         Ok(ExitCode::SUCCESS)

@@ -22,14 +22,17 @@ pub struct Problem {
 /// `config/confirmd.toml:12: networks.bsc.threshold: expected …`
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.file)?;
-        if let Some(line) = self.line {
-            write!(f, ":{line}")?;
-        }
-        if !self.key.is_empty() {
-            write!(f, ": {}", self.key)?;
-        }
-        write!(f, ": {}", self.message)
+        write!(f, "{}: {}", self.place(), self.message)
+    }
+}
+
+impl Problem {
+    /// Where it is: `config/confirmd.toml:12: networks.bsc.threshold`.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let line = self.line.map_or_else(String::new, |line| format!(":{line}"));
+        let key = if self.key.is_empty() { String::new() } else { format!(": {}", self.key) };
+        format!("{}{line}{key}", self.file)
     }
 }
 

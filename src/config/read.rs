@@ -25,7 +25,8 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
-pub(super) fn config(root: &Table<'_>, folder: &Path) -> Option<Config> {
+pub(super) fn config(root: &Table<'_>, file: &Path) -> Option<Config> {
+    let folder = file.parent().unwrap_or(Path::new(""));
     let registry = root.optional("registry", |value| {
         value.some("folders of registry files", |value| registry_folder(value, folder))
     });
@@ -43,6 +44,7 @@ pub(super) fn config(root: &Table<'_>, folder: &Path) -> Option<Config> {
         root.or("networks", Vec::new(), |value| value.named(|id, v| named(id, v, network)));
     let retention = root.optional("retention", |value| value.table(retention));
     Some(Config {
+        file: file.to_owned(),
         registry: registry.unwrap_or_else(|| vec![folder.join("networks")]),
         server: server.unwrap_or(Server { listen: LISTEN }),
         store: store.unwrap_or_else(default_store),

@@ -28,7 +28,7 @@ pub struct Settings {
 }
 
 /// One network that is followed: the registry's facts and how the configuration wants it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Followed {
     /// The registry's facts.
     pub network: Arc<Network>,
@@ -87,6 +87,17 @@ impl Settings {
         Self::merge(config, registry)
     }
 
+    /// Reads again what a reload takes anew: the registry, and from the configuration file which
+    /// networks are followed and how. All else is as it was at the start.
+    ///
+    /// # Errors
+    /// As [`Self::load`]; also for mistakes in what is not taken.
+    pub fn read_again(&self) -> Result<Self, ConfigError> {
+        let Config { registry, networks, .. } = Config::load(&self.config.file)?;
+        let found = Registry::load(&registry)?;
+        Self::merge(Config { registry, networks, ..self.config.clone() }, found)
+    }
+
     /// Merges what is read.
     ///
     /// # Errors
@@ -108,6 +119,26 @@ impl Settings {
 }
 
 impl Settings {
+    /// A network that is followed, by its registry id.
+    #[must_use]
+    pub fn followed(&self, id: &str) -> Option<&Followed> {
+        self.networks.iter().find(|followed| followed.network.id == id)
+    }
+
+    /// A problem of a network's section in the configuration file.
+    #[must_use]
+    pub fn problem_of(&self, id: &str, message: String) -> Problem {
+        match self.config.networks.get(id) {
+            Some(wanted) => wanted.origin.problem(message),
+            None => Problem {
+                file: self.config.file.display().to_string(),
+                line: None,
+                key: format!("networks.{id}"),
+                message,
+            },
+        }
+    }
+
     /// The assets that need confirmations of their own, so that no threshold is theirs.
     #[must_use]
     pub fn own_confirmations(&self) -> BTreeMap<NetworkId, Vec<Asset>> {
@@ -147,6 +178,13 @@ impl Followed {
     fn set_threshold(&self, set: &BTreeMap<NetworkId, Confirmations>) -> Option<Confirmations> {
         let set = set.get(&NetworkId::from(self.network.id.as_str()));
         set.map(|threshold| (*threshold).max(self.network.floor))
+    }
+
+    /// Whether it is followed in the same way, wherever that is written.
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        self.network.is_same_as(&other.network)
+            && *self == Self { network: Arc::clone(&self.network), ..other.clone() }
     }
 
     /// An asset by `native`, symbol, token address or CAIP-19 id.

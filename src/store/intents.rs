@@ -41,9 +41,9 @@ pub enum CreateError {
     /// Another open intent waits for the same as a rail; the rail's place.
     #[error("another open intent waits for the same as rail {0}")]
     AddressInUse(usize),
-    /// A threshold is another than when the request was read.
-    #[error("a threshold was changed meanwhile")]
-    ThresholdChanged,
+    /// A threshold or the registry is another than when the request was read.
+    #[error("a threshold or the registry was changed meanwhile")]
+    Outdated,
     /// The key has as many open intents as it may.
     #[error("the key has {0} open intents, as many as it may")]
     TooManyOpen(u64),

@@ -38,7 +38,7 @@ pub use deliveries::{
 pub use events::{Actor, LoggedEvent, NewDelivery, TimelineEntry};
 pub use intents::{CreateError, IntentFilter, NewIntent};
 pub use leases::{Lease, Leases};
-pub use networks::{Cursor, Fence, NetworkRow};
+pub use networks::{Awaited, Cursor, Fence, NetworkRow};
 pub use orphans::{Orphan, OrphanFilter, OrphanStatus};
 pub use outbox::{AttemptOutcome, Claimed, Next};
 pub use outcome::Recording;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use confirmd_chain::{BlockHash, Header, Height, Timestamp, WatchKey, WatchVersion};
+use confirmd_chain::{Asset, BlockHash, Header, Height, Timestamp, WatchKey, WatchVersion};
 use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
@@ -36,6 +36,17 @@ pub struct Fence {
     pub network: NetworkId,
     /// Rises with every follower.
     pub epoch: i64,
+}
+
+/// What intents may wait for on a network.
+#[derive(Clone, Copy, Debug)]
+pub enum Awaited<'a> {
+    /// Whatever.
+    Anything,
+    /// One asset.
+    Asset(&'a Asset),
+    /// Payments with a reference.
+    References,
 }
 
 /// A network as the store knows it.
@@ -172,6 +183,30 @@ impl Store {
         Ok((keys.collect::<Result<_>>()?, WatchVersion(version)))
     }
 
+    /// An asset that watches of a network which came after `since` wait for, and that is not one of
+    /// these.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn asset_beyond(
+        &self,
+        network: &NetworkId,
+        known: impl Iterator<Item = &Asset>,
+        since: WatchVersion,
+    ) -> Result<Option<Asset>> {
+        let known: String = known.map(|asset| format!("{asset},")).collect();
+        let row: Option<(String,)> = sqlx::query_as(
+            "SELECT asset FROM rails WHERE network = $1 AND version > $2 AND watching = 1
+                 AND $3 NOT LIKE '%,' || asset || ',%' LIMIT 1",
+        )
+        .bind(network.as_str())
+        .bind(signed(since.0))
+        .bind(format!(",{known}"))
+        .fetch_optional(&self.read)
+        .await?;
+        Ok(row.map(|(asset,)| Asset::from(asset.as_str())))
+    }
+
     /// What decoders look up on a network for these intents, given as `account/id`.
     ///
     /// # Errors
@@ -290,6 +325,42 @@ impl Transaction {
         .execute(&mut *self.inner)
         .await?;
         Ok(())
+    }
+
+    /// Whether a network was ever followed, or an intent could ever be paid there.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn is_known(&mut self, network: &NetworkId) -> Result<bool> {
+        let row = sqlx::query(
+            "SELECT 1 FROM networks WHERE network = $1 AND cursor_height IS NOT NULL
+             UNION ALL SELECT 1 FROM rails WHERE network = $1 LIMIT 1",
+        )
+        .bind(network.as_str())
+        .fetch_optional(&mut *self.inner)
+        .await?;
+        Ok(row.is_some())
+    }
+
+    /// Whether open intents wait for something on a network, or closed ones are still watched for
+    /// it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn is_waited_for(&mut self, network: &NetworkId, what: Awaited<'_>) -> Result<bool> {
+        let (which, asset) = match what {
+            Awaited::Anything => ("$2 = ''", String::new()),
+            Awaited::References => ("matching = 'reference' AND $2 = ''", String::new()),
+            Awaited::Asset(asset) => ("asset = $2", asset.to_string()),
+        };
+        let text =
+            format!("SELECT 1 FROM rails WHERE network = $1 AND watching = 1 AND {which} LIMIT 1");
+        let row = sqlx::query(AssertSqlSafe(text))
+            .bind(network.as_str())
+            .bind(asset)
+            .fetch_optional(&mut *self.inner)
+            .await?;
+        Ok(row.is_some())
     }
 
     /// Raises a network's watch version for a new watch, under the row's lock.

@@ -1,10 +1,10 @@
 //! Open intents follow a threshold that an admin changed.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use confirmd_chain::{Asset, Confirmations};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -16,6 +16,9 @@ use crate::webhook::{Endpoints, Waker};
 /// How many intents one transaction changes, so that a network's follower never waits long.
 const BATCH: u32 = 256;
 
+/// Assets that need confirmations of their own, by network.
+pub type Exempt = BTreeMap<NetworkId, Vec<Asset>>;
+
 /// Carries changed thresholds over to the open intents that have no wish of their own. Whatever
 /// ends it early, the next look goes on.
 pub struct Adjuster {
@@ -23,8 +26,8 @@ pub struct Adjuster {
     pub store: Store,
     /// Who gets which event.
     pub endpoints: Endpoints,
-    /// Assets that need confirmations of their own, by network.
-    pub exempt: Arc<BTreeMap<NetworkId, Vec<Asset>>>,
+    /// Assets that need confirmations of their own, by network; a reload may change them.
+    pub exempt: watch::Receiver<Exempt>,
     /// How long an address is watched after its intent closed.
     pub late_window: Duration,
     /// The time.
@@ -66,8 +69,8 @@ impl Adjuster {
     }
 
     async fn adjust(&self, network: &NetworkId, threshold: Confirmations) -> Result<()> {
-        let exempt = self.exempt.get(network).map_or(&[][..], Vec::as_slice);
-        let required = Required { network, threshold, exempt };
+        let exempt = self.exempt.borrow().get(network).cloned().unwrap_or_default();
+        let required = Required { network, threshold, exempt: &exempt };
         let mut after = String::new();
         loop {
             let mut tx = self.store.begin().await?;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use backon::ExponentialBackoff;
 use confirmd_chain::{
-    At, Block, BlockHash, ChainError, Header, Heads, Height, Timestamp, WatchSet, WatchVersion,
+    Asset, At, Block, BlockHash, ChainError, Header, Heads, Height, Timestamp, WatchSet,
+    WatchVersion,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Notify;
@@ -78,6 +79,12 @@ pub(super) enum StepError {
     /// Only an operator can help (I5).
     #[error("{0}")]
     Stopped(String),
+    /// The registry that this instance has read is too old.
+    #[error(
+        "intents wait for {0}, which this instance's registry does not name; put it there and \
+         reload it"
+    )]
+    UnknownAsset(Asset),
 }
 
 impl From<BranchError> for StepError {
@@ -154,7 +161,7 @@ impl Follower {
         };
         tokio::spawn(backfiller.run(backfills.clone()));
         while !stop.is_cancelled() && self.grant.is_given() {
-            let pause = match self.step(&mut post).await {
+            let pause = match self.step(&mut post, stop).await {
                 Ok(progress) => {
                     *waits = back_off();
                     if progress == Progress::Moved {
@@ -187,8 +194,16 @@ impl Follower {
     }
 
     /// One look at the chain: fetches what comes after the cursor, proves that it links, commits.
-    async fn step(&mut self, post: &mut Post) -> Result<Progress, StepError> {
+    async fn step(
+        &mut self,
+        post: &mut Post,
+        stop: &CancellationToken,
+    ) -> Result<Progress, StepError> {
         let version = self.refresh_watches().await?;
+        if stop.is_cancelled() {
+            // What was new may be for the follower in this one's place, which knows other assets.
+            return Ok(Progress::AtTip);
+        }
         let heads = self.followed.chain.heads().await?;
         let Some(cursor) = post.cursor.clone() else {
             return self.begin(post, &heads).await;
@@ -205,11 +220,18 @@ impl Follower {
     }
 
     /// Knows every watch that the store knows, before the next block is decoded.
-    async fn refresh_watches(&self) -> Result<WatchVersion, StoreError> {
+    ///
+    /// It does not learn of them while it cannot decode an asset that they wait for: without it no
+    /// block would be decoded in full (I3). Another instance's registry is newer then.
+    async fn refresh_watches(&self) -> Result<WatchVersion, StepError> {
         let since = self.watches.view().version();
-        let store = &self.committer.store;
-        let (keys, version) = store.watches_since(&self.committer.network, since).await?;
+        let (store, network) = (&self.committer.store, &self.committer.network);
+        let (keys, version) = store.watches_since(network, since).await?;
         if version > since {
+            let known = self.committer.assets.keys();
+            if let Some(asset) = store.asset_beyond(network, known, since).await? {
+                return Err(StepError::UnknownAsset(asset));
+            }
             self.watches.add(keys, version);
         }
         Ok(version)

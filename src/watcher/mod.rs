@@ -29,7 +29,7 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use confirmd_chain::{Chain, Confirmations, Height};
 use tokio::sync::Notify;
 
-pub use adjust::Adjuster;
+pub use adjust::{Adjuster, Exempt};
 pub use commit::{Committer, Step};
 pub use expiry::Expirer;
 pub use follower::Follower;

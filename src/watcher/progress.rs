@@ -81,7 +81,7 @@ impl StatusBoard {
                 self.fence = None;
                 return;
             }
-            StepError::Chain(_) | StepError::Store(_) => {
+            StepError::Chain(_) | StepError::Store(_) | StepError::UnknownAsset(_) => {
                 warn!(%network, reason = %failed, "stalled");
                 FollowerState::Stalled
             }

@@ -6,9 +6,10 @@
 //! that only some are configured for is shared among those, and nobody passes one back and forth.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -24,12 +25,14 @@ const FAILED_PAUSE: Duration = Duration::from_millis(500);
 
 /// Keeps this instance's leases. Its waits are the machine's own: leases run by the database's
 /// clock, which no test moves.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Sharing {
     store: Store,
     instance: String,
     lease: Duration,
-    grants: BTreeMap<NetworkId, watch::Sender<bool>>,
+    grants: Arc<Mutex<BTreeMap<NetworkId, watch::Sender<bool>>>>,
+    /// Woken when the networks are others.
+    changed: Arc<Notify>,
 }
 
 /// Whether a network is this instance's to follow.
@@ -59,15 +62,28 @@ impl Grant {
 impl Sharing {
     /// For the instance of this name; it is gone when it was not heard of for a `lease`.
     #[must_use]
-    pub const fn new(store: Store, instance: String, lease: Duration) -> Self {
-        Self { store, instance, lease, grants: BTreeMap::new() }
+    pub fn new(store: Store, instance: String, lease: Duration) -> Self {
+        Self { store, instance, lease, grants: Arc::default(), changed: Arc::default() }
     }
 
-    /// Adds a network that this instance can follow.
-    pub fn network(&mut self, network: NetworkId) -> Grant {
-        let (sender, grant) = watch::channel(false);
-        self.grants.insert(network, sender);
-        Grant(grant)
+    /// The grant of a network that this instance can follow from now on, if it could not before.
+    #[must_use]
+    pub fn grant(&self, network: &NetworkId) -> Grant {
+        self.changed.notify_one();
+        let mut grants = self.grants();
+        Grant(
+            grants.entry(network.clone()).or_insert_with(|| watch::Sender::new(false)).subscribe(),
+        )
+    }
+
+    /// Takes back a network that this instance can follow no more; its lease is given up.
+    pub fn leave(&self, network: &NetworkId) {
+        self.grants().remove(network);
+        self.changed.notify_one();
+    }
+
+    fn grants(&self) -> MutexGuard<'_, BTreeMap<NetworkId, watch::Sender<bool>>> {
+        self.grants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps leases until it is stopped, and gives them back then.
@@ -82,6 +98,7 @@ impl Sharing {
             };
             tokio::select! {
                 () = stop.cancelled() => {}
+                () = self.changed.notified() => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }
@@ -92,9 +109,13 @@ impl Sharing {
 
     /// Renews, takes and gives up leases. Answers how long nothing is to be done.
     async fn look(&self) -> Result<Duration> {
-        let networks: BTreeSet<NetworkId> = self.grants.keys().cloned().collect();
+        let networks: BTreeSet<NetworkId> = self.grants().keys().cloned().collect();
         let leases = self.store.renew_leases(&self.instance, &networks, self.lease).await?;
         let mut shares = Shares::new(&self.instance, &leases);
+        for network in shares.ours_but_not(&networks) {
+            self.store.give_up_lease(&network, &self.instance).await?;
+            shares.gave_up(&network);
+        }
         for network in &networks {
             if shares.is_ours_to_take(network)
                 && self.store.take_lease(network, &self.instance, self.lease).await?
@@ -107,7 +128,7 @@ impl Sharing {
             self.store.give_up_lease(&network, &self.instance).await?;
             shares.gave_up(&network);
         }
-        for (network, grant) in &self.grants {
+        for (network, grant) in &*self.grants() {
             let ours = shares.is_ours(network);
             grant.send_if_modified(|given| std::mem::replace(given, ours) != ours);
         }
@@ -134,6 +155,12 @@ impl<'a> Shares<'a> {
 
     fn is_ours(&self, network: &NetworkId) -> bool {
         self.held.get(network) == Some(&self.us)
+    }
+
+    /// What this instance has and can follow no more.
+    fn ours_but_not(&self, networks: &BTreeSet<NetworkId>) -> Vec<NetworkId> {
+        let ours = self.held.keys().filter(|network| self.is_ours(network));
+        ours.filter(|network| !networks.contains(*network)).cloned().collect()
     }
 
     fn took(&mut self, network: &NetworkId) {

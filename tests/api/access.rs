@@ -23,6 +23,7 @@ async fn without_a_known_key_nothing_is_answered() {
         (Method::GET, "/v1/intents/a/explain"),
         (Method::GET, "/v1/networks"),
         (Method::POST, "/v1/networks/bsc/probe"),
+        (Method::POST, "/v1/networks/reload"),
         (Method::GET, "/v1/thresholds"),
         (Method::GET, "/v1/thresholds/history"),
         (Method::PATCH, "/v1/thresholds/bsc"),

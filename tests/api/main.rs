@@ -9,6 +9,7 @@ mod intents;
 mod ledger;
 mod lists;
 mod orphans;
+mod reload;
 mod support;
 mod thresholds;
 mod webhooks;

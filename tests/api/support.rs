@@ -9,6 +9,7 @@ use confirmd::api::{self, Context};
 use confirmd::clock::Clock;
 use confirmd::config::{Config, Settings};
 use confirmd::registry::Registry;
+use confirmd::reload::Reloads;
 use confirmd::settlement::NetworkId;
 use confirmd::store::{Fence, Store};
 use confirmd::watcher::{Committer, Step};
@@ -22,6 +23,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use xtask::postgres::Database;
 
 pub(crate) const READER: &str = "key-of-the-reader";
@@ -121,6 +123,14 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    pub(crate) async fn of(response: reqwest::Response) -> Self {
+        Self {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            text: response.text().await.expect("a body"),
+        }
+    }
+
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("JSON: {}", self.text))
@@ -199,12 +209,7 @@ impl Api {
     }
 
     pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
-        let response = request.send().await.expect("an answer");
-        Answer {
-            status: response.status().as_u16(),
-            headers: response.headers().clone(),
-            text: response.text().await.expect("a body"),
-        }
+        Answer::of(request.send().await.expect("an answer")).await
     }
 
     pub(crate) async fn get(&self, path: &str, key: &str) -> Answer {
@@ -360,6 +365,8 @@ fn context(store: Store, receiver: &str) -> Context {
         endpoints: Endpoints::new(settings.config.endpoints.clone(), None),
         chains: Arc::new(ids.zip(chains).collect()),
         wakes: Arc::new(wakes),
+        reloads: Reloads::channel().0,
+        replaced: CancellationToken::new(),
         courier: Waker::default(),
         trials,
         metrics: telemetry::metrics(),

@@ -1,13 +1,13 @@
 //! Thresholds at run time: who may change them, what is kept of it, and whom they reach.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use confirmd::watcher::Adjuster;
 use confirmd::webhook::Waker;
 use confirmd_chain::{Address, Asset};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::support::{ADMIN, Api, READER, USDT, WRITER, address, on_both, order};
 
@@ -17,7 +17,7 @@ async fn adjust(api: &Api, exempt: &[&str]) {
     let adjuster = Adjuster {
         store: api.context.store.clone(),
         endpoints: api.context.endpoints.clone(),
-        exempt: Arc::new(BTreeMap::from([("bsc".into(), assets.collect())])),
+        exempt: watch::channel(BTreeMap::from([("bsc".into(), assets.collect())])).1,
         late_window: Duration::from_secs(86_400),
         clock: api.context.clock.clone(),
         courier: Waker::default(),

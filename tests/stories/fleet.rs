@@ -16,7 +16,7 @@ use crate::receiver::Receiver;
 
 const KEY: &str = "fleet-backend-key-0123456789";
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-const NETWORKS: [&str; 3] = ["red", "green", "blue"];
+pub(crate) const NETWORKS: [&str; 3] = ["red", "green", "blue"];
 /// What every intent of a fleet asks for.
 const WEI: u64 = 1_000_000_000_000_000;
 
@@ -80,16 +80,72 @@ impl Fleet {
 
     /// Registers an intent through one daemon.
     pub(crate) async fn expect(&mut self, instance: &Instance, id: &str, network: &'static str) {
-        let number = u64::try_from(self.intents.len()).expect("few") + 1;
-        let mut bytes = [0xc1; 20];
-        bytes[12..].copy_from_slice(&number.to_be_bytes());
-        let to = Address::from(bytes);
+        let to = self.address();
         let rail = json!({ "network": network, "asset": "native", "amount": "0.001",
             "address": to.to_string() });
         let body = json!({ "id": id, "rails": [rail] });
         let (code, answer) = self.call(instance, Method::POST, "/v1/intents", Some(body)).await;
         assert_eq!(code, 201, "{answer}");
         self.intents.insert(id.to_owned(), (network, to));
+    }
+
+    /// Registers an intent for a cent of a token with 6 decimals; answers its address.
+    pub(crate) async fn expect_token(
+        &mut self,
+        instance: &Instance,
+        id: &str,
+        network: &'static str,
+        symbol: &str,
+    ) -> Address {
+        let to = self.address();
+        let rail = json!({ "network": network, "asset": symbol, "amount": "0.01",
+            "address": to.to_string() });
+        let body = json!({ "id": id, "rails": [rail] });
+        let (code, answer) = self.call(instance, Method::POST, "/v1/intents", Some(body)).await;
+        assert_eq!(code, 201, "{answer}");
+        self.intents.insert(id.to_owned(), (network, to));
+        to
+    }
+
+    /// Whether a daemon knows an asset of this symbol.
+    pub(crate) async fn knows(
+        &self,
+        instance: &Instance,
+        network: &str,
+        symbol: &str,
+    ) -> Option<()> {
+        let (_, networks) = self.call(instance, Method::GET, "/v1/networks", None).await;
+        let mut networks = networks["data"].as_array().expect("a list").iter();
+        let found = networks.find(|shown| shown["id"] == network)?;
+        let mut assets = found["assets"].as_array().expect("a list").iter();
+        assets.any(|asset| asset["symbol"] == symbol).then_some(())
+    }
+
+    /// A network's node.
+    pub(crate) fn node(&self, network: &str) -> &Anvil {
+        &self.nodes[network]
+    }
+
+    /// Changes a network's registry file.
+    pub(crate) fn change_registry(&self, network: &str, change: impl FnOnce(String) -> String) {
+        let file = self.folder.path().join(format!("networks/{network}.toml"));
+        let text = change(std::fs::read_to_string(&file).expect("is there"));
+        std::fs::write(file, text).expect("is written");
+    }
+
+    /// A network as one daemon shows it.
+    pub(crate) async fn network(&self, instance: &Instance, network: &str) -> Value {
+        let (_, status) = self.call(instance, Method::GET, "/scanner/status", None).await;
+        let mut networks = status["networks"].as_array().expect("networks").iter();
+        networks.find(|shown| shown["network"] == network).cloned().expect("it is shown")
+    }
+
+    /// An address that no intent has.
+    fn address(&self) -> Address {
+        let number = u64::try_from(self.intents.len()).expect("few") + 1;
+        let mut bytes = [0xc1; 20];
+        bytes[12..].copy_from_slice(&number.to_be_bytes());
+        Address::from(bytes)
     }
 
     /// Registers an intent on each network, named after it.

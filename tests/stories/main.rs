@@ -16,5 +16,6 @@ mod proxy;
 mod rails;
 mod readme;
 mod receiver;
+mod reload;
 mod reorgs;
 mod rig;

@@ -189,6 +189,19 @@ impl Rig {
         Settings::merge(config, registry).expect("settings")
     }
 
+    /// The network's registry file.
+    pub(crate) fn registry_file(&self) -> PathBuf {
+        self.folder.join("networks/anvil.toml")
+    }
+
+    /// Changes the network's registry file; answers what it says then.
+    pub(crate) fn change_registry(&self, change: impl FnOnce(String) -> String) -> String {
+        let file = self.registry_file();
+        let text = change(std::fs::read_to_string(&file).expect("is there"));
+        std::fs::write(file, &text).expect("is written");
+        text
+    }
+
     /// Where [`Self::write_config`] writes.
     pub(crate) fn config_file(&self) -> PathBuf {
         self.folder.join("confirmd.toml")

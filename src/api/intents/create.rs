@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{FromRef, State};
 use axum::http::StatusCode;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -12,10 +12,10 @@ use serde_json::Value;
 
 use super::request::{CreateIntent, PAST, Request};
 use super::{AccountQuery, IntentAnswer, answer};
-use crate::api::Context;
 use crate::api::auth::{Caller, Writer};
 use crate::api::input::{Body, Errors, Parameters};
 use crate::api::problem::Problem;
+use crate::api::{Context, Live};
 use crate::settlement::{self, Intent, IntentKey, NetworkId, Outcome, State as IntentState};
 use crate::store::{CreateError, NewIntent, Recording};
 
@@ -34,7 +34,7 @@ pub(super) const TRIES: u32 = 3;
         (status = 201, body = IntentAnswer, description = "Created"),
         (status = 200, body = IntentAnswer, description = "It was there")))]
 pub(super) async fn create(
-    State(context): State<Context>,
+    State(live): State<Live>,
     Writer(caller): Writer,
     mut parameters: Parameters,
     Body(body): Body,
@@ -42,14 +42,15 @@ pub(super) async fn create(
     let account = caller.account(&mut parameters)?;
     parameters.end()?;
     loop {
-        let context = context.current().await?;
+        let context = Context::from_ref(&live).current().await?;
         if let Some(answer) = attempt(&account, &body, &caller, &context).await? {
             return Ok(answer);
         }
     }
 }
 
-/// Creates it by the thresholds of this context; no answer where an admin changed one meanwhile.
+/// Creates it by the thresholds and the registry of this context; no answer where an admin changed
+/// them meanwhile.
 async fn attempt(
     account: &str,
     body: &Value,
@@ -154,7 +155,7 @@ async fn make(
             Err(CreateError::Store(error)) if tries < TRIES && error.is_collision() => {}
             Err(CreateError::Store(error)) => return Err(error.into()),
             Err(CreateError::Exists) => return Ok(Made::Before),
-            Err(CreateError::ThresholdChanged) => return Ok(Made::Not),
+            Err(CreateError::Outdated) => return Ok(Made::Not),
             Err(CreateError::IdConflict) => return Err(Problem::IdConflict),
             Err(CreateError::AddressInUse(rail)) => return Err(Problem::AddressInUse { rail }),
             Err(CreateError::TooManyOpen(open)) => return Err(Problem::OpenIntentsLimit(open)),
@@ -183,10 +184,10 @@ async fn write(
     };
     let mut transaction = context.store.begin().await?;
     transaction.create_intent(new).await?;
-    // Behind the lock that a change of a threshold takes as well: it either stands by now, or
-    // finds this intent.
-    if !context.settings.has_thresholds(&transaction.thresholds().await?) {
-        return Err(CreateError::ThresholdChanged);
+    // Behind the lock that a change of a threshold or of the registry takes as well: it either
+    // stands by now, or finds this intent.
+    if context.is_outdated(&transaction.thresholds().await?) {
+        return Err(CreateError::Outdated);
     }
     transaction.record_outcome(outcome, &recording).await?;
     transaction.commit().await?;

@@ -16,17 +16,17 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Context;
 use super::auth::{Reader, Writer};
 use super::input::{OptionalBody, Parameters, parse_time, read_actor};
 use super::page::{Page, Paging, time_cursor};
 use super::problem::Problem;
+use super::{Context, Live};
 use crate::settlement::{self, Credit, Intent, IntentKey, IntentView, NetworkId, Status, rfc3339};
 use crate::store::{Actor, IntentFilter, Recording, Retry, StoreError};
 
 pub(super) use request::{MAX_CONFIRMATIONS, read_confirmations};
 
-pub(super) fn routes() -> OpenApiRouter<Context> {
+pub(super) fn routes() -> OpenApiRouter<Live> {
     OpenApiRouter::new()
         .routes(routes!(create::create, list))
         .routes(routes!(get, patch::patch))

@@ -1,7 +1,7 @@
 //! Changing an intent that nobody paid yet: other rails, another expiry, other metadata.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{FromRef, Path, State};
 use confirmd_chain::{Confirmations, Timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -11,10 +11,10 @@ use super::create::TRIES;
 use super::rails::{CreateRail, read_rails};
 use super::request::{MAX_METADATA_BYTES, PAST, read_expiry};
 use super::{AccountQuery, IntentAnswer, show};
-use crate::api::Context;
 use crate::api::auth::{Caller, Writer};
 use crate::api::input::{Body, Errors, Field, Parameters};
 use crate::api::problem::Problem;
+use crate::api::{Context, Live};
 use crate::settlement::{self, Intent, IntentKey, Patch, PatchError, Rail};
 use crate::store::{CreateError, Repoint, StoreError};
 
@@ -54,22 +54,23 @@ struct Request {
     request_body = ChangeIntent,
     responses((status = 200, body = IntentAnswer)))]
 pub(super) async fn patch(
-    State(context): State<Context>,
+    State(live): State<Live>,
     Writer(caller): Writer,
     Path(id): Path<String>,
     mut parameters: Parameters,
     Body(body): Body,
 ) -> Result<Json<IntentAnswer>, Problem> {
-    let key = caller.intent_key(&id, &mut parameters, &context.store).await?;
+    let store = Context::from_ref(&live).store;
+    let key = caller.intent_key(&id, &mut parameters, &store).await?;
     parameters.end()?;
     let mut tries = 0;
     loop {
         tries += 1;
-        let context = context.current().await?;
+        let context = Context::from_ref(&live).current().await?;
         match attempt(&key, &body, &caller, &context).await {
             Ok(()) => return show(&key, &context).await.map(Json),
             Err(Failure::Problem(problem)) => return Err(problem),
-            Err(Failure::Store(CreateError::ThresholdChanged)) => {}
+            Err(Failure::Store(CreateError::Outdated)) => {}
             Err(Failure::Store(CreateError::Store(error)))
                 if tries < TRIES && error.is_collision() => {}
             Err(Failure::Store(CreateError::Store(error))) => return Err(error.into()),
@@ -204,8 +205,8 @@ async fn write(
     let versions = transaction.raise_watch_versions(asked.iter()).await?;
     let found = transaction.lock_intent(&key.to_string()).await?;
     let (before, credits) = found.ok_or(Problem::NotFound("intent"))?;
-    if !context.settings.has_thresholds(&transaction.thresholds().await?) {
-        return Err(CreateError::ThresholdChanged.into());
+    if context.is_outdated(&transaction.thresholds().await?) {
+        return Err(CreateError::Outdated.into());
     }
     let had = before.rails.len();
     let patch = request.patch(&before, now)?;

@@ -1,0 +1,110 @@
+//! The networks that are followed: each by a task that can be replaced.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use confirmd_chain::Chain;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::Parts;
+use crate::config;
+use crate::settlement::NetworkId;
+use crate::watcher::{Committer, Followed, Follower, Sharing};
+
+/// The networks that are followed.
+pub(super) struct Networks {
+    parts: Parts,
+    sharing: Sharing,
+    running: BTreeMap<NetworkId, Running>,
+}
+
+/// A network that is followed.
+struct Running {
+    chain: Arc<dyn Chain>,
+    new_watches: Arc<Notify>,
+    stop: CancellationToken,
+    follower: JoinHandle<()>,
+}
+
+impl Networks {
+    /// None yet.
+    pub(super) const fn new(parts: Parts, sharing: Sharing) -> Self {
+        Self { parts, sharing, running: BTreeMap::new() }
+    }
+
+    /// Follows a network. A follower that it has already ends first; the new one goes on from the
+    /// cursor, and the lease stays where it is.
+    pub(super) fn follow(&mut self, network: &config::Followed, chain: Arc<dyn Chain>) {
+        let id = NetworkId::from(network.network.id.as_str());
+        let before = self.running.remove(&id);
+        let (new_watches, before) = match before {
+            Some(running) => {
+                running.stop.cancel();
+                (running.new_watches, Some(running.follower))
+            }
+            None => (Arc::default(), None),
+        };
+        let stop = self.parts.stop.child_token();
+        let follower = self.follower(network, chain.clone(), Arc::clone(&new_watches));
+        let run = follower.run(stop.clone());
+        let follower = self.parts.tasks.spawn(async move {
+            if let Some(before) = before {
+                // Its panic is its own; this one starts from what was committed.
+                let _ = before.await;
+            }
+            run.await;
+        });
+        self.running.insert(id, Running { chain, new_watches, stop, follower });
+    }
+
+    /// Follows a network no more.
+    pub(super) fn leave(&mut self, network: &NetworkId) {
+        if let Some(running) = self.running.remove(network) {
+            running.stop.cancel();
+            self.sharing.leave(network);
+        }
+    }
+
+    /// What reads each network.
+    pub(super) fn chains(&self) -> BTreeMap<NetworkId, Arc<dyn Chain>> {
+        self.running.iter().map(|(id, running)| (id.clone(), running.chain.clone())).collect()
+    }
+
+    /// What wakes each network's follower when it has a new watch.
+    pub(super) fn wakes(&self) -> BTreeMap<NetworkId, Arc<Notify>> {
+        self.running.iter().map(|(id, running)| (id.clone(), running.new_watches.clone())).collect()
+    }
+
+    fn follower(
+        &self,
+        network: &config::Followed,
+        chain: Arc<dyn Chain>,
+        new_watches: Arc<Notify>,
+    ) -> Follower {
+        let id = NetworkId::from(network.network.id.as_str());
+        let infos = network.assets.iter().map(|asset| &asset.info);
+        let assets: BTreeMap<_, _> =
+            infos.map(|info| (info.asset.clone(), (info.symbol.clone(), info.decimals))).collect();
+        let grant = self.sharing.grant(&id);
+        let committer = Committer {
+            store: self.parts.store.clone(),
+            network: id,
+            assets: Arc::new(assets),
+            endpoints: self.parts.endpoints.clone(),
+            late_window: self.parts.config.defaults.late_window,
+            clock: self.parts.clock.clone(),
+            courier: self.parts.courier.clone(),
+        };
+        let followed = Followed {
+            chain,
+            poll_interval: network.poll_interval,
+            start: network.start,
+            threshold: network.threshold,
+            verify: network.verify.as_str(),
+            new_watches,
+        };
+        Follower::new(followed, committer, self.parts.instance.clone(), grant)
+    }
+}
