@@ -134,7 +134,8 @@ async fn change(
     let mut answer = followed.map(show).ok_or(Problem::NotFound("network that is followed"))?;
     if asked < floor {
         let detail = format!("{asked} is below the floor of {id}, so {floor} are required");
-        answer.notes.push(Note { pointer: "/threshold".to_owned(), detail });
+        let pointer = "/threshold".to_owned();
+        answer.notes.push(Note { code: "below-floor", pointer, detail });
     }
     Ok(Json(answer))
 }

@@ -7,8 +7,8 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe};
 
 use super::{
-    Result, Store, StoreError, Transaction, column, json, number, optional_number, parsed, rails,
-    to_json, transfers,
+    Kind, Result, Store, StoreError, Transaction, column, json, number, optional_number, parsed,
+    rails, to_json, transfers,
 };
 use crate::settlement::{Credit, Intent, IntentKey, NetworkId, Rail, State, Status};
 
@@ -296,7 +296,24 @@ impl Transaction {
         }
     }
 
+    /// Keeps others from creating with a key until the end of the transaction: each of them would
+    /// count what is committed, and together they would exceed its limit.
+    async fn lock_key(&mut self, api_key: &str) -> Result<()> {
+        match self.kind {
+            // One transaction writes at a time.
+            Kind::Sqlite => Ok(()),
+            Kind::Postgres => {
+                sqlx::query("SELECT 1 FROM pg_advisory_xact_lock(hashtextextended($1, 0))")
+                    .bind(api_key)
+                    .execute(&mut *self.inner)
+                    .await?;
+                Ok(())
+            }
+        }
+    }
+
     async fn refuse_over_limit(&mut self, api_key: &str, max: u64) -> Result<(), CreateError> {
+        self.lock_key(api_key).await?;
         let row = sqlx::query(
             "SELECT COUNT(*) AS n FROM intents
              WHERE api_key = $1 AND status IN ('pending', 'partial', 'confirming')",

@@ -186,3 +186,32 @@ async fn no_answer_holds_a_secret_i12() {
     }
     assert!(!format!("{:?}", api.context).contains("key-of"));
 }
+
+#[tokio::test]
+async fn intents_created_at_once_on_several_networks_keep_to_the_keys_limit_f26() {
+    on_both(async |api| {
+        for round in 0..4 {
+            let attempts = (0..12).map(|n| {
+                let (id, to) = (format!("order-{round}-{n}"), address(round * 100 + n));
+                let network = if n % 2 == 0 { "bsc" } else { "anvil" };
+                let rail = json!({ "network": network, "asset": "native", "amount": "1",
+                    "address": to });
+                let body = json!({ "id": id, "rails": [rail] });
+                let api = &api;
+                async move { (id, api.post("/v1/intents", LIMITED, &body).await) }
+            });
+            let answers = futures_util::future::join_all(attempts).await;
+            let (made, refused): (Vec<_>, Vec<_>) =
+                answers.into_iter().partition(|(_, answer)| answer.status == 201);
+            assert_eq!(made.len(), 3);
+            for (_, answer) in refused {
+                answer.problem(429, "open-intents-limit");
+            }
+            for (id, _) in made {
+                let path = format!("/v1/intents/{id}/cancel");
+                api.command(&path, LIMITED).await.expect(200);
+            }
+        }
+    })
+    .await;
+}

@@ -62,7 +62,9 @@ async fn an_intent_is_completed_from_registry_and_defaults() {
                 assert_eq!(intent["rails"][expected][name], *value, "{name}");
             }
         }
-        assert_eq!(intent.get("notes"), None);
+        let note = &intent["notes"][0];
+        assert_eq!(note["code"], "contract-payments-unseen", "nobody was asked for traces");
+        assert_eq!(note["pointer"], "/rails/1/asset");
         assert_eq!(api.get("/v1/intents/order-1234", WRITER).await.expect(200), intent);
     })
     .await;
@@ -190,6 +192,7 @@ async fn confirmations_below_the_floor_are_raised_and_the_answer_says_so() {
         assert_eq!(
             intent["notes"],
             json!([{
+                "code": "below-floor",
                 "pointer": "/confirmations",
                 "detail": "2 is below the floor of bsc, so 15 are required there",
             }])

@@ -5,8 +5,10 @@ use std::time::Duration;
 use alloy_primitives::U256;
 use confirmd::clock::Clock;
 use serde_json::{Value, json};
+use xtask::erc20::pay_through_contract;
 
-use crate::rig::{Options, Rig, StoreKind};
+use crate::proxy::Proxy;
+use crate::rig::{Options, Rig, StoreKind, node};
 
 /// Everything that one payment can do wrong or right, on each database.
 async fn stories(store: StoreKind) -> Rig {
@@ -232,5 +234,40 @@ async fn only_what_arrived_is_credited_i11_f24() {
             );
         }
         assert_eq!(rig.orphans().await, Vec::<Value>::new());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_native_coin_is_told_where_what_contracts_send_is_not_seen_f24() {
+    const TRACES: &[&str] = &["trace_block", "debug_traceBlockByHash", "debug_traceBlockByNumber"];
+    for (lacks, seen) in [(TRACES, false), (&[][..], true)] {
+        let anvil = node(32).await;
+        let proxy = Proxy::without(lacks, anvil.url()).await;
+        let providers = vec![("node", proxy.url.clone())];
+        let rig = Rig::on(anvil, Options { providers, ..Options::default() }).await;
+        let [first, second, token] = std::array::from_fn(|_| rig.fresh_address());
+        rig.expect("first", "native", "1", first).await;
+        let ether = U256::from(10).pow(U256::from(18));
+        anvil.pay(anvil.accounts()[0], first, ether).await.expect("pays");
+        rig.mine(2).await;
+        rig.until_status("first", "confirmed").await;
+
+        let intent = rig.expect("second", "native", "1", second).await;
+        let note = &intent["notes"][0];
+        let expected = if seen {
+            json!([null, null])
+        } else {
+            json!(["contract-payments-unseen", "/rails/0/asset"])
+        };
+        assert_eq!(json!([note["code"], note["pointer"]]), expected, "{intent}");
+        let intent = rig.expect("token", "USDC", "1", token).await;
+        assert_eq!(intent.get("notes"), None, "{intent}");
+        pay_through_contract(anvil, second, ether).await.expect("pays");
+        rig.mine(2).await;
+        if seen {
+            rig.until_status("second", "confirmed").await;
+        } else {
+            assert_eq!(rig.intent("second").await["status"], "pending");
+        }
     }
 }

@@ -23,13 +23,21 @@ struct Shared {
     node: String,
     client: reqwest::Client,
     fault: Mutex<Fault>,
+    /// Methods that it does not have.
+    lacks: &'static [&'static str],
 }
 
 impl Proxy {
     /// Stands in front of a node.
     pub(crate) async fn start(node: String) -> Self {
+        Self::without(&[], node).await
+    }
+
+    /// Stands in front of a node, and does not have these methods.
+    pub(crate) async fn without(lacks: &'static [&'static str], node: String) -> Self {
         let client = reqwest::Client::builder().build().expect("a client");
-        let shared = Arc::new(Shared { node, client, fault: Mutex::new(Box::new(|_, _, _| {})) });
+        let shared =
+            Arc::new(Shared { node, client, fault: Mutex::new(Box::new(|_, _, _| {})), lacks });
         let router = Router::new().fallback(forward).with_state(shared.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
@@ -57,16 +65,20 @@ async fn forward(State(shared): State<Arc<Shared>>, body: Bytes) -> Json<Value> 
             for answer in answers {
                 let of_it = |request: &&Value| request["id"] == answer["id"];
                 let request = requests.iter().find(of_it).cloned().unwrap_or_default();
-                bend(&mut fault, &request, answer);
+                bend(&shared, &mut fault, &request, answer);
             }
         }
-        (request, answer) => bend(&mut fault, &request, answer),
+        (request, answer) => bend(&shared, &mut fault, &request, answer),
     }
     drop(fault);
     Json(answer)
 }
 
-fn bend(fault: &mut Fault, request: &Value, answer: &mut Value) {
+fn bend(shared: &Shared, fault: &mut Fault, request: &Value, answer: &mut Value) {
+    if shared.lacks.iter().any(|method| request["method"] == *method) {
+        *answer = json!({ "jsonrpc": "2.0", "id": request["id"],
+            "error": { "code": -32601, "message": "the method does not exist" } });
+    }
     if let (Some(method), Some(result)) = (request["method"].as_str(), answer.get_mut("result")) {
         fault(method, &request["params"], result);
     }

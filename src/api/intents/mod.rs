@@ -41,19 +41,22 @@ pub(super) fn routes() -> OpenApiRouter<Live> {
 struct IntentAnswer {
     /// Whose it is.
     account: String,
-    /// What was taken otherwise than asked for; only when an intent is created.
+    /// What was taken otherwise than asked for, or is worth knowing; only when an intent is created.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notes: Vec<Note>,
     #[serde(flatten)]
     intent: IntentView,
 }
 
-/// Something that was taken otherwise than asked for.
+/// Something that was taken otherwise than asked for, or is worth knowing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct Note {
+    /// What it is about, for programs: `below-floor`, or `contract-payments-unseen` (native coin
+    /// that a contract sends is not seen, since no provider is known to show call traces).
+    pub(super) code: &'static str,
     /// A JSON pointer into the request's body.
     pub(super) pointer: String,
-    /// What was done instead.
+    /// What was done instead, or what to know.
     pub(super) detail: String,
 }
 

@@ -304,9 +304,31 @@ pub(super) fn clamped(wish: Option<Confirmations>, rails: &[ReadRail]) -> Vec<No
     below
         .filter(|read| networks.insert(read.rail.network.clone()))
         .map(|ReadRail { rail, floor, .. }| Note {
+            code: "below-floor",
             pointer: "/confirmations".to_owned(),
             detail: format!(
                 "{wish} is below the floor of {}, so {floor} are required there",
+                rail.network
+            ),
+        })
+        .collect()
+}
+
+/// Native coin that contracts send is only seen by call traces: who waits for some where no
+/// provider is known to show them is told.
+pub(super) fn partly_seen(rails: &[ReadRail], context: &Context) -> Vec<Note> {
+    let sees = |network| context.chains.get(network).is_some_and(|c| c.sees_internal_transfers());
+    let native = rails.iter().enumerate().filter(|(_, read)| read.rail.asset == Asset::Native);
+    native
+        // A payment with a reference is told by its fee proxy's event.
+        .filter(|(_, read)| !matches!(read.rail.matching, Matching::Reference { .. }))
+        .filter(|(_, read)| !sees(&read.rail.network))
+        .map(|(place, ReadRail { rail, .. })| Note {
+            code: "contract-payments-unseen",
+            pointer: format!("/rails/{place}/asset"),
+            detail: format!(
+                "native coin that a contract sends is not seen on {}: no provider there is known to \
+                 show call traces; what a transaction itself sends is",
                 rail.network
             ),
         })

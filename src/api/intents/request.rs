@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use super::Note;
-use super::rails::{CreateRail, ReadRail, clamped, read_rails};
+use super::rails::{CreateRail, ReadRail, clamped, partly_seen, read_rails};
 use crate::api::Context;
 use crate::api::input::{Errors, Field, Object, parse_time};
 use crate::config::nearest;
@@ -110,7 +110,7 @@ impl Request {
         {
             errors.add("/tolerance", format!("rail {exact} is told by its exact amount"));
         }
-        let notes = clamped(wish, &rails);
+        let notes = [clamped(wish, &rails), partly_seen(&rails, context)].concat();
         let lowest_floor = rails.iter().map(|read| read.floor).min()?;
         Some(Self {
             id: id?,
