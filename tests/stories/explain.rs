@@ -181,7 +181,7 @@ async fn a_payment_that_a_provider_hid_is_shown_as_unexplained_f3() {
     let sent = rig.dai().transfer_many(&[(to, units), (stranger, units)]).await.expect("pays");
     rig.mine(2).await;
     proxy.lie(|_, _, _| {});
-    let answer = explain(&rig, "robbed", sent).await;
+    let answer = explained(&rig, "robbed", sent).await;
     assert_eq!(answer["verdict"], "unexplained", "{answer}");
     assert_eq!(answer["scanned"]["proof"], "logs", "{answer}");
 }

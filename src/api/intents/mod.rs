@@ -41,7 +41,8 @@ pub(super) fn routes() -> OpenApiRouter<Live> {
 struct IntentAnswer {
     /// Whose it is.
     account: String,
-    /// What was taken otherwise than asked for, or is worth knowing; only when an intent is created.
+    /// What was taken otherwise than asked for, or is worth knowing; only when an intent is created
+    /// or changed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notes: Vec<Note>,
     #[serde(flatten)]

@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::create::TRIES;
-use super::rails::{CreateRail, read_rails};
+use super::rails::{CreateRail, partly_seen, read_rails};
 use super::request::{MAX_METADATA_BYTES, PAST, read_expiry};
-use super::{AccountQuery, IntentAnswer, show};
+use super::{AccountQuery, IntentAnswer, Note, show};
 use crate::api::auth::{Caller, Writer};
 use crate::api::input::{Body, Errors, Field, Parameters};
 use crate::api::problem::Problem;
@@ -41,6 +41,8 @@ struct Request {
     rails: Option<Vec<Rail>>,
     expires_at: Option<Timestamp>,
     metadata: Option<Value>,
+    /// What is worth knowing of the rails.
+    notes: Vec<Note>,
 }
 
 /// Change an intent
@@ -68,7 +70,10 @@ pub(super) async fn patch(
         tries += 1;
         let context = Context::from_ref(&live).current().await?;
         match attempt(&key, &body, &caller, &context).await {
-            Ok(()) => return show(&key, &context).await.map(Json),
+            Ok(notes) => {
+                let answer = show(&key, &context).await?;
+                return Ok(Json(IntentAnswer { notes, ..answer }));
+            }
             Err(Failure::Problem(problem)) => return Err(problem),
             Err(Failure::Store(CreateError::Outdated)) => {}
             Err(Failure::Store(CreateError::Store(error)))
@@ -87,13 +92,14 @@ async fn attempt(
     body: &Value,
     caller: &Caller,
     context: &Context,
-) -> Result<(), Failure> {
+) -> Result<Vec<Note>, Failure> {
     let found = context.store.intent(key).await.map_err(Problem::from)?;
     let (intent, _) = found.ok_or(Problem::NotFound("intent"))?;
     let mut errors = Errors::default();
     let request = Request::read(body, intent.confirmations, context, &mut errors);
     let request = errors.finish(request)?;
-    write(key, &request, caller, context).await
+    write(key, &request, caller, context).await?;
+    Ok(request.notes)
 }
 
 impl Request {
@@ -121,6 +127,7 @@ impl Request {
         object.end(errors);
         let rails = given(rails)?;
         Some(Self {
+            notes: partly_seen(rails.as_deref().unwrap_or_default(), context),
             rails: rails.map(|rails| rails.into_iter().map(|read| read.rail).collect()),
             expires_at: given(expires_at)?,
             metadata: if is_null("metadata") { Some(Value::Null) } else { given(metadata)? },
