@@ -291,6 +291,8 @@ pub struct Provider {
     pub url: SecretString,
     /// Where it announces new heads; secret likewise.
     pub ws: Option<SecretString>,
+    /// Where a node of Bitcoin's family announces new blocks by ZMQ: host and port.
+    pub zmq: Option<String>,
     /// How often it may be asked; none for no limit.
     pub requests_per_second: Option<u32>,
 }

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use confirmd_bitcoin::Bitcoin;
 use confirmd_chain::{Asset, Chain};
 use confirmd_evm::{Evm, EvmConfig};
 use confirmd_rpc::{Limits, Pool, ProviderConfig};
@@ -38,7 +39,8 @@ pub enum FamilyError {
 pub fn build(followed: &Followed) -> Result<Arc<dyn Chain>, FamilyError> {
     match followed.network.family {
         Family::Evm => Ok(Arc::new(evm(followed)?)),
-        other => Err(FamilyError::Chain {
+        Family::Bitcoin => Ok(Arc::new(bitcoin(followed)?)),
+        other @ Family::Solana => Err(FamilyError::Chain {
             network: followed.network.id.clone(),
             problem: format!("the family {other} is not followed by this version of confirmd"),
         }),
@@ -68,6 +70,17 @@ fn evm(followed: &Followed) -> Result<Evm, FamilyError> {
     };
     let evm = Evm::new(config, pool(followed)?).map_err(|error| wrong(error.to_string()))?;
     Ok(evm.with_quorum(followed.quorum))
+}
+
+fn bitcoin(followed: &Followed) -> Result<Bitcoin, FamilyError> {
+    let network = &followed.network;
+    let config = network.bitcoin.clone().ok_or_else(|| FamilyError::Chain {
+        network: network.id.clone(),
+        problem: "has no facts of Bitcoin's family".to_owned(),
+    })?;
+    let announces = |provider: &Provider| Some((provider.name.clone(), provider.zmq.clone()?));
+    let nodes = followed.providers.iter().filter_map(announces).collect();
+    Ok(Bitcoin::new(config, pool(followed)?).woken_by(nodes))
 }
 
 fn pool(followed: &Followed) -> Result<Pool, FamilyError> {

@@ -4,6 +4,7 @@
 //! `config/networks`; an operator adds networks and tokens in a folder of his own, and a later
 //! folder's file replaces an earlier one of the same id, whole.
 
+mod bitcoin;
 mod load;
 mod read;
 
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use confirmd_bitcoin::BitcoinConfig;
 use confirmd_chain::{Amount, Asset, Confirmations, Height};
 use confirmd_evm::{FeeProxies, Finality, ReceiptEncoding};
 
@@ -55,6 +57,8 @@ pub struct Network {
     pub zero_bloom: bool,
     /// Whether call traces are used; else where a provider shows them.
     pub traces: Option<bool>,
+    /// What is true of a network of Bitcoin's family; none in other families.
+    pub bitcoin: Option<BitcoinConfig>,
     /// Links for people.
     pub explorer: Option<Explorer>,
     /// Request Network's fee proxies.

@@ -127,7 +127,7 @@ fn summary(settings: &Settings) -> Vec<String> {
             followed.network.id,
             followed.network.caip2,
             followed.threshold,
-            followed.verify.as_str(),
+            followed.verified_by(),
             assets.join(" "),
             providers.join(", "),
         ));

@@ -343,9 +343,18 @@ fn provider(table: &Table<'_>) -> Option<Provider> {
     let http = "an http or https URL";
     let http = table.required("url", http, |value| url(value, http, ["http", "https"]));
     let ws = table.optional("ws", |value| url(value, "a ws or wss URL", ["ws", "wss"]));
+    let tcp = "a URL such as \"tcp://127.0.0.1:28332\"";
+    let zmq = table.optional("zmq", |value| value.parsed(tcp, zmq_address));
     let requests_per_second =
         table.optional("requests_per_second", |value| value.integer(1..=100_000));
-    Some(Provider { name: name?, url: http?, ws, requests_per_second })
+    Some(Provider { name: name?, url: http?, ws, zmq, requests_per_second })
+}
+
+/// Host and port of a node's ZMQ publisher.
+fn zmq_address(text: &str) -> Option<String> {
+    let address = text.strip_prefix("tcp://")?;
+    let (host, port) = address.rsplit_once(':')?;
+    (!host.is_empty() && port.parse::<u16>().is_ok()).then(|| address.to_owned())
 }
 
 fn token(table: &Table<'_>) -> Option<TokenConfig> {

@@ -11,7 +11,7 @@ use confirmd_evm::{ReceiptEncoding, Traces};
 use super::{
     Config, ConfigError, NetworkConfig, Problem, Provider, TokenConfig, Verify, list_of, nearest,
 };
-use crate::registry::{AssetInfo, Network, Registry};
+use crate::registry::{AssetInfo, Family, Network, Registry};
 use crate::settlement::NetworkId;
 
 /// Everything that the daemon starts from.
@@ -174,6 +174,17 @@ impl Settings {
 }
 
 impl Followed {
+    /// How its blocks are proven, in a word for the status.
+    #[must_use]
+    pub fn verified_by(&self) -> &'static str {
+        match self.network.family {
+            Family::Evm => self.verify.as_str(),
+            // Proof of work, and the merkle root over all transactions.
+            Family::Bitcoin => "work",
+            Family::Solana => "links",
+        }
+    }
+
     /// What an admin set for this network, never below the floor.
     fn set_threshold(&self, set: &BTreeMap<NetworkId, Confirmations>) -> Option<Confirmations> {
         let set = set.get(&NetworkId::from(self.network.id.as_str()));
@@ -297,6 +308,17 @@ impl Merger {
 
     /// The mode that is asked for, else the strongest that the network allows.
     fn verify(&mut self, wanted: &NetworkConfig, network: &Network) -> Verify {
+        if network.family != Family::Evm {
+            if wanted.quorum > 1 {
+                let message = format!("is for the family `evm`; this one is `{}`", network.family);
+                self.problems.push(wanted.origin.problem_at("quorum", message));
+            }
+            if wanted.verify.is_some() {
+                let message = format!("is for the family `evm`; this one is `{}`", network.family);
+                self.problems.push(wanted.origin.problem_at("verify", message));
+            }
+            return Verify::Receipts;
+        }
         let refusal = receipts_refusal(wanted, network);
         match (wanted.verify, refusal) {
             (Some(Verify::Receipts), Some(reason)) => {

@@ -14,7 +14,7 @@ fn environment(name: &str) -> Option<String> {
         "CONFIRMD_BACKEND_KEY" => API_KEY,
         "CONFIRMD_WEBHOOK_SECRET" => STANDARD,
         "AMN_SCANNER_WEBHOOK_SECRET" => "amn-secret-of-its-own",
-        "ETHEREUM_KEY" => "provider-key-7f3a",
+        "ETHEREUM_KEY" | "BITCOIND_PASSWORD" => "provider-key-7f3a",
         "STORE_PASSWORD" => "pa55-of-the-store",
         _ => return None,
     };

@@ -102,7 +102,7 @@ impl Networks {
             poll_interval: network.poll_interval,
             start: network.start,
             threshold: network.threshold,
-            verify: network.verify.as_str(),
+            verify: network.verified_by(),
             new_watches,
         };
         Follower::new(followed, committer, self.parts.instance.clone(), grant)

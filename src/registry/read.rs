@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use confirmd_chain::{Address, Amount, Asset, Confirmations, Height};
 use confirmd_evm::{FeeProxies, Finality, ReceiptEncoding, Tag, parse_address};
 
-use super::{AssetInfo, Explorer, Family, Network};
+use super::{AssetInfo, Explorer, Family, Network, bitcoin};
 use crate::config::{Table, Value, is_name, providers};
 
 const FAMILIES: [(&str, Family); 3] =
@@ -46,6 +46,13 @@ pub(super) fn network(root: &Table<'_>) -> Option<Network> {
         .required("finality", "{ tag = \"finalized\" } or { depth = 64 }", |v| v.table(finality));
     let chain = caip2.clone().unwrap_or_default();
     let assets = assets(root, known_family, &chain);
+    let bitcoin = match known_family {
+        Family::Bitcoin => bitcoin::facts(root, id.as_deref().unwrap_or_default(), finality),
+        Family::Evm | Family::Solana => None,
+    };
+    if family == Some(Family::Bitcoin) && bitcoin.is_none() {
+        return None;
+    }
     let confirmations = confirmations?;
     Some(Network {
         receipts: root.optional("receipts", |value| value.choice(&ENCODINGS)),
@@ -53,6 +60,7 @@ pub(super) fn network(root: &Table<'_>) -> Option<Network> {
             .or("verify_from", Height(0), |v| v.integer(0..=i64::MAX.unsigned_abs()).map(Height)),
         zero_bloom: root.or("zero_bloom", false, Value::boolean),
         traces: root.optional("traces", Value::boolean),
+        bitcoin,
         explorer: root.optional("explorer", |value| value.table(explorer)),
         fee_proxies: root.or("fee_proxies", FeeProxies::default(), |v| {
             v.table(|t| fee_proxies(t, known_family))

@@ -1,6 +1,7 @@
 use std::fs;
 use std::path::Path;
 
+use confirmd_bitcoin::script::Script;
 use confirmd_chain::Address;
 use confirmd_evm::Tag;
 use proptest::prelude::*;
@@ -64,8 +65,9 @@ fn the_shipped_networks_have_their_facts() {
         ("optimism", 10, 60, 10, "ETH", Optimism),
         ("polygon", 137, 128, 16, "POL", Ethereum),
     ];
-    assert_eq!(registry.networks().count(), expected.len());
-    for (network, expected) in registry.networks().zip(expected) {
+    let evm: Vec<_> = registry.networks().filter(|network| network.family == Family::Evm).collect();
+    assert_eq!(evm.len(), expected.len());
+    for (network, expected) in evm.into_iter().zip(expected) {
         let (id, chain_id, default, floor, native, receipts) = expected;
         assert_eq!(network.id, id);
         assert_eq!(network.chain_id, Some(chain_id), "{id}");
@@ -78,6 +80,41 @@ fn the_shipped_networks_have_their_facts() {
     }
     let polygon = registry.network("polygon").expect("polygon");
     assert_eq!(polygon.verify_from, Height(80_084_800));
+}
+
+#[test]
+fn the_shipped_networks_of_bitcoin_s_family_have_their_facts() {
+    let registry = shipped();
+    // id, first bytes of an address's text, easiest target, default, floor
+    let expected = [
+        ("bitcoin", "bc1q", 0x1d00_ffff, 6, 1),
+        ("bitcoincash", "bitcoincash:q", 0x1d00_ffff, 15, 6),
+        ("regtest", "bcrt1q", 0x207f_ffff, 3, 1),
+        ("signet", "tb1q", 0x1e03_77ae, 3, 1),
+        ("testnet4", "tb1q", 0x1d00_ffff, 6, 1),
+    ];
+    let ours = |network: &&Arc<Network>| network.family == Family::Bitcoin;
+    assert_eq!(registry.networks().filter(ours).count(), expected.len());
+    for (network, expected) in registry.networks().filter(ours).zip(expected) {
+        let (id, address, limit, default, floor) = expected;
+        assert_eq!(network.id, id);
+        assert_eq!((network.confirmations.0, network.floor.0), (default, floor), "{id}");
+        let facts = network.bitcoin.as_ref().expect("its facts");
+        assert_eq!((facts.network.as_str(), facts.final_depth), (id, 100));
+        assert_eq!(facts.proof_of_work.limit.0, limit, "{id}");
+        let hash = [7; 20];
+        let script = match id {
+            "bitcoincash" => Script::P2pkh(hash),
+            _ => Script::P2wpkh(hash),
+        };
+        let text = facts.addresses.text(&script).expect("an address");
+        assert!(text.as_str().starts_with(address), "{text}");
+        // CAIP-2's bip122: the first 32 digits of the block by which the chain is known; Bitcoin
+        // itself is known by its first block, though it shares that with Bitcoin Cash.
+        let known = &facts.identity.hash.to_string()[..32];
+        assert_eq!(network.caip2 == format!("bip122:{known}"), id != "bitcoin", "{id}");
+        assert_eq!(network.assets[0].decimals, 8);
+    }
 }
 
 #[test]

@@ -55,8 +55,8 @@ fn a_threshold_below_the_floor_is_raised_and_said() {
 
 #[test]
 fn what_the_registry_does_not_allow_is_refused_by_name() {
-    let unknown =
-        "there is `anvil`, `arbitrum`, `base`, `bsc`, `ethereum`, `optimism` or `polygon`";
+    let unknown = "there is `anvil`, `arbitrum`, `base`, `bitcoin`, `bitcoincash`, `bsc`, `ethereum`, \
+         `optimism`, `polygon`, `regtest`, `signet` or `testnet4`";
     let cases = [
         ("[networks.etherium]\n",
          "1: networks.etherium: no registry file has the id `etherium`; did you mean `ethereum`?"
@@ -72,6 +72,8 @@ fn what_the_registry_does_not_allow_is_refused_by_name() {
         ("[networks.anvil]\nquorum = 2\n",
          "2: networks.anvil.quorum: expected at most the number of providers, 1, found 2"
             .to_owned()),
+        ("[networks.regtest]\nverify = \"logs\"\n",
+         "2: networks.regtest.verify: is for the family `evm`; this one is `bitcoin`".to_owned()),
         ("[networks.bsc.tokens.USDX]\n",
          "1: networks.bsc.tokens.USDX: bsc has no asset `USDX`; did you mean `USDC`?".to_owned()),
         ("[networks.ethereum.tokens.USDC]\nminimum = \"0.0000001\"\n",

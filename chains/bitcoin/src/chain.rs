@@ -1,0 +1,320 @@
+//! [`Bitcoin`]: the contract, kept by asking one provider after the other.
+
+use std::sync::{Mutex, Once, PoisonError};
+
+use async_trait::async_trait;
+use confirmd_chain::{
+    Address, AddressError, At, Block, Chain, ChainError, Header, Heads, Height, Inclusion, Mempool,
+    ProbeReport, Proof, ProviderStatus, TransactionId, Wallet, WalletError, WatchKey, WatchSet,
+    Work,
+};
+use confirmd_rpc::{AskError, Failure, Pool, Provider};
+use futures_util::future::join_all;
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use crate::block::scan;
+use crate::config::BitcoinConfig;
+use crate::headers::{Headers, block_hash};
+use crate::lookup::Recent;
+use crate::mempool::Pending;
+use crate::zmq::Zmq;
+use crate::{Hash256, calls, receiving, script};
+
+/// A provider whose newest block is so many below the newest that was seen lags behind the others,
+/// or behind what it said before.
+const STALE_AFTER: u64 = 2;
+/// How many irreversible blocks are handed over at once: what is read ahead is held in memory.
+const RANGE: u64 = 32;
+/// How many blocks are fetched at the same time.
+const AT_ONCE: usize = 4;
+
+/// A network of Bitcoin's family.
+#[derive(Debug)]
+pub struct Bitcoin {
+    pub(crate) config: BitcoinConfig,
+    pub(crate) pool: Pool,
+    pub(crate) recent: Recent,
+    pub(crate) pending: Pending,
+    headers: Headers,
+    zmq: Zmq,
+    subscribed: Once,
+    /// The newest height that any provider showed.
+    newest: Mutex<Height>,
+}
+
+impl Bitcoin {
+    /// A network, asked of these providers.
+    #[must_use]
+    pub fn new(config: BitcoinConfig, pool: Pool) -> Self {
+        Self {
+            config,
+            pool,
+            recent: Recent::default(),
+            pending: Pending::default(),
+            headers: Headers::default(),
+            zmq: Zmq::default(),
+            subscribed: Once::new(),
+            newest: Mutex::new(Height(0)),
+        }
+    }
+
+    /// The same, woken by the ZMQ notifications of these nodes: provider and `host:port` of each.
+    #[must_use]
+    pub fn woken_by(mut self, nodes: Vec<(String, String)>) -> Self {
+        self.zmq = Zmq::new(nodes);
+        self
+    }
+
+    /// What the network was configured with.
+    #[must_use]
+    pub fn config(&self) -> &BitcoinConfig {
+        &self.config
+    }
+
+    async fn heads_from(&self, provider: &Provider) -> Result<Heads, Failure> {
+        calls::check_chain(provider, &self.config).await?;
+        let best = calls::best_hash(provider).await?;
+        let at = At::Hash(block_hash(&best));
+        let latest = self.header_of(provider, best, &at).await?;
+        let finalized = latest.height.0.checked_sub(self.config.final_depth).map(Height);
+        Ok(Heads { latest, finalized })
+    }
+
+    pub(crate) async fn header_from(
+        &self,
+        provider: &Provider,
+        at: &At,
+    ) -> Result<Header, Failure> {
+        calls::check_chain(provider, &self.config).await?;
+        let hash = hash_at(provider, at).await?;
+        self.header_of(provider, hash, at).await
+    }
+
+    /// The header with this hash, which a provider named for `at`.
+    async fn header_of(
+        &self,
+        provider: &Provider,
+        hash: Hash256,
+        at: &At,
+    ) -> Result<Header, Failure> {
+        let is_there = |height: u64| !matches!(at, At::Height(asked) if asked.0 != height);
+        if let Some(placed) = self.headers.placed(hash) {
+            if is_there(placed.height.0) {
+                return Ok(placed);
+            }
+            // Either this provider is wrong, or the one that told the height before.
+            self.headers.forget();
+        }
+        let (raw, height) = calls::header(provider, hash).await?;
+        if !is_there(height) {
+            return Err(Failure::unproven(format!("answers with block {height} for another")));
+        }
+        self.headers.place(provider, &self.config, &raw, height).await
+    }
+
+    pub(crate) async fn block_from(
+        &self,
+        provider: &Provider,
+        at: &At,
+        watches: &WatchSet,
+    ) -> Result<Block, Failure> {
+        calls::check_chain(provider, &self.config).await?;
+        let hash = hash_at(provider, at).await?;
+        let header = self.header_of(provider, hash, at).await?;
+        self.block_of(provider, hash, header, watches).await
+    }
+
+    /// A block whose header is proven.
+    async fn block_of(
+        &self,
+        provider: &Provider,
+        hash: Hash256,
+        header: Header,
+        watches: &WatchSet,
+    ) -> Result<Block, Failure> {
+        let bytes = calls::block(provider, hash).await?;
+        let view = watches.view();
+        let scanned = scan(&bytes, &self.config, &view)?;
+        if scanned.header.hash != hash {
+            return Err(Failure::unproven(format!("answers with another block than {hash}")));
+        }
+        if let Err(refusal) = scanned.check_height(header.height.0, &self.config) {
+            self.headers.forget();
+            return Err(refusal.into());
+        }
+        self.recent.note(hash, scanned.transfers.iter().map(|transfer| &transfer.id.transaction));
+        Ok(Block {
+            header,
+            transfers: scanned.transfers,
+            spends: scanned.spends,
+            proof: Proof::Commitment,
+            watches: view.version(),
+        })
+    }
+
+    /// Blocks from `from` on up to `to`, each linked to the one before.
+    async fn range_from(
+        &self,
+        provider: &Provider,
+        from: Height,
+        to: Height,
+        watches: &WatchSet,
+    ) -> Result<Vec<Block>, Failure> {
+        calls::check_chain(provider, &self.config).await?;
+        let hashes = calls::block_hashes(provider, from.0..=to.0).await?;
+        // From below upwards, so that each finds its ancestors; then the bodies, several at once.
+        let mut headers = Vec::<Header>::with_capacity(hashes.len());
+        for (hash, height) in hashes.iter().zip((from.0..).map(Height)) {
+            let header = self.header_of(provider, *hash, &At::Height(height)).await?;
+            if headers.last().is_some_and(|before| before.hash != header.parent) {
+                return Err(Failure::unproven(format!(
+                    "block {height} does not link to the one before it"
+                )));
+            }
+            headers.push(header);
+        }
+        // A loop, since the compiler cannot see that a closure's future is Send here.
+        let mut blocks = Vec::with_capacity(headers.len());
+        for (hash, header) in hashes.into_iter().zip(headers) {
+            blocks.push(self.block_of(provider, hash, header, watches));
+        }
+        stream::iter(blocks).buffered(AT_ONCE).try_collect().await
+    }
+
+    fn newest(&self) -> std::sync::MutexGuard<'_, Height> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The hash that is asked for.
+async fn hash_at(provider: &Provider, at: &At) -> Result<Hash256, Failure> {
+    match at {
+        At::Height(height) => calls::block_hash(provider, height.0).await,
+        At::Hash(hash) => hash.as_str().parse().map_err(|_| Failure::Missing(hash.to_string())),
+    }
+}
+
+#[async_trait]
+impl Chain for Bitcoin {
+    async fn heads(&self) -> Result<Heads, ChainError> {
+        // With one provider there is nobody to compare it with.
+        let may_compare = self.pool.providers().len() > 1;
+        let behind = Mutex::new(None::<Heads>);
+        let asked = self.pool.ask(|provider| {
+            let behind = &behind;
+            async move {
+                let heads = self.heads_from(&provider).await?;
+                let height = heads.latest.height;
+                if may_compare && height.plus(STALE_AFTER) <= *self.newest() {
+                    let mut best = behind.lock().unwrap_or_else(PoisonError::into_inner);
+                    if best.as_ref().is_none_or(|best| best.latest.height < height) {
+                        *best = Some(heads);
+                    }
+                    return Err(Failure::stale(format!("its newest block {height} is old")));
+                }
+                Ok(heads)
+            }
+        });
+        let asked = asked.await;
+        let behind = behind.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match (asked, behind) {
+            (Ok(heads), _) => {
+                let mut newest = self.newest();
+                *newest = heads.latest.height.max(*newest);
+                Ok(heads)
+            }
+            // All who answer are behind what was seen: then that is where the chain is now.
+            (Err(_), Some(heads)) => {
+                let (network, height) = (&self.config.network, heads.latest.height);
+                tracing::warn!(%network, %height, "every newest block is old");
+                *self.newest() = height;
+                Ok(heads)
+            }
+            (Err(error), None) => Err(error.into()),
+        }
+    }
+
+    async fn header(&self, at: At) -> Result<Header, ChainError> {
+        let at = &at;
+        let asked = self.pool.ask(|provider| async move { self.header_from(&provider, at).await });
+        Ok(asked.await?)
+    }
+
+    async fn block(&self, at: At, watches: &WatchSet) -> Result<Block, ChainError> {
+        let at = &at;
+        let asked =
+            self.pool.ask(|provider| async move { self.block_from(&provider, at, watches).await });
+        Ok(asked.await?)
+    }
+
+    async fn blocks(
+        &self,
+        from: Height,
+        to: Height,
+        watches: &WatchSet,
+    ) -> Result<Vec<Block>, ChainError> {
+        let last = to.min(from.plus(RANGE - 1));
+        let asked = self
+            .pool
+            .ask(|provider| async move { self.range_from(&provider, from, last, watches).await });
+        Ok(asked.await?)
+    }
+
+    async fn transaction(&self, id: &TransactionId) -> Result<Option<Inclusion>, ChainError> {
+        let Ok(hash) = id.as_str().parse::<Hash256>() else { return Ok(None) };
+        let asked =
+            self.pool.ask(|provider| async move { self.inclusion_from(&provider, hash).await });
+        match asked.await {
+            Ok(inclusion) => Ok(Some(inclusion)),
+            Err(AskError::Missing(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn unconfirmed(&self, watches: &WatchSet) -> Result<Option<Mempool>, ChainError> {
+        let asked =
+            self.pool.ask(|provider| async move { self.pending_from(&provider, watches).await });
+        Ok(Some(asked.await?))
+    }
+
+    /// The one that was seen first is kept, until another one has more work.
+    fn prefers(&self, new: Work, ours: Work) -> bool {
+        new > ours
+    }
+
+    fn parse_address(&self, text: &str) -> Result<Address, AddressError> {
+        self.config.addresses.parse(text)
+    }
+
+    /// The scriptPubKey. A text that is no address gets twenty zeros, which no script is.
+    fn watch_key(&self, address: &Address) -> WatchKey {
+        let script = self.config.addresses.read(address.as_str());
+        script.map_or(WatchKey::from([0; 20]), |script| script.watch_key())
+    }
+
+    /// There is no other way to send the coin than by outputs.
+    fn sees_internal_transfers(&self) -> bool {
+        true
+    }
+
+    fn parse_wallet(&self, text: &str) -> Result<Box<dyn Wallet>, WalletError> {
+        receiving::parse_wallet(text, self.config.wallets, &self.config.addresses)
+    }
+
+    fn parse_reference(&self, text: &str) -> Option<String> {
+        script::parse_reference(text)
+    }
+
+    async fn woken(&self) {
+        self.subscribed.call_once(|| self.zmq.listen(&self.config.network));
+        self.zmq.woken().await;
+    }
+
+    fn providers(&self) -> Vec<ProviderStatus> {
+        self.pool.statuses()
+    }
+
+    async fn probe(&self) -> Vec<ProbeReport> {
+        join_all(self.pool.providers().iter().map(|provider| self.probe_one(provider))).await
+    }
+}

@@ -1,0 +1,92 @@
+//! Where a transaction stands, as a provider says it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
+use confirmd_chain::{At, Height, Inclusion, TransactionId};
+use confirmd_rpc::{Failure, Provider};
+
+use crate::chain::Bitcoin;
+use crate::headers::block_hash;
+use crate::{Hash256, calls};
+
+/// How many transactions of ours are remembered with their blocks.
+const KEPT: usize = 10_000;
+/// How many of a transaction's outputs are looked for among those that are not spent.
+const OUTPUTS: u32 = 8;
+
+/// In which blocks transactions that hit a watch stood. Nodes keep no index of transactions unless
+/// they are told to, but find one in a block that is named to them.
+#[derive(Debug, Default)]
+pub(crate) struct Recent(Mutex<Blocks>);
+
+#[derive(Debug, Default)]
+struct Blocks {
+    of: HashMap<TransactionId, Hash256>,
+    /// The oldest first.
+    order: VecDeque<TransactionId>,
+}
+
+impl Recent {
+    pub(crate) fn note<'t>(
+        &self,
+        block: Hash256,
+        transactions: impl Iterator<Item = &'t TransactionId>,
+    ) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for id in transactions {
+            if known.of.insert(id.clone(), block).is_none() {
+                known.order.push_back(id.clone());
+            }
+        }
+        while known.order.len() > KEPT {
+            let Some(oldest) = known.order.pop_front() else { break };
+            known.of.remove(&oldest);
+        }
+    }
+
+    fn block_of(&self, id: Hash256) -> Option<Hash256> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.of.get(&TransactionId::new(id.to_string())).copied()
+    }
+}
+
+impl Bitcoin {
+    /// A node with an index of transactions knows each; else one of ours is found in the block
+    /// where it was seen, and any other as long as one of its first outputs is not spent.
+    pub(crate) async fn inclusion_from(
+        &self,
+        provider: &Provider,
+        id: Hash256,
+    ) -> Result<Inclusion, Failure> {
+        calls::check_chain(provider, &self.config).await?;
+        let missing = || Failure::Missing(format!("transaction {id}"));
+        let mut told = calls::told(provider, id, None).await?;
+        if told.is_none()
+            && let Some(block) = self.recent.block_of(id)
+        {
+            told = calls::told(provider, id, Some(block)).await?;
+        }
+        let at = match told {
+            // Of a block that lost its place, the index tells it without confirmations.
+            Some(told) if told.confirmations > 0 => {
+                let block: Hash256 = told
+                    .blockhash
+                    .and_then(|hash| hash.parse().ok())
+                    .ok_or_else(|| Failure::malformed("a block whose hash is none"))?;
+                At::Hash(block_hash(&block))
+            }
+            Some(_) => return Err(missing()),
+            None => {
+                let found = calls::unspent(provider, id, OUTPUTS).await?.ok_or_else(missing)?;
+                let best = found.bestblock.parse::<Hash256>();
+                let best = best.map_err(|_| Failure::malformed("a block whose hash is none"))?;
+                let best = self.header_from(provider, &At::Hash(block_hash(&best))).await?;
+                let below = found.confirmations.saturating_sub(1);
+                At::Height(Height(best.height.0.checked_sub(below).ok_or_else(missing)?))
+            }
+        };
+        let header = self.header_from(provider, &at).await?;
+        Ok(Inclusion { header, succeeded: true })
+    }
+}
