@@ -217,7 +217,7 @@ fn network(
         scanned: scanned.map(|height| height.0),
         lag_blocks: head.and_then(lag),
         lag_seconds: seconds(lag_ms),
-        verify: followed.verify.as_str().to_owned(),
+        verify: followed.verified_by().to_owned(),
         threshold: followed.threshold.0,
         watches,
         providers,

@@ -3,6 +3,7 @@
 
 #![allow(clippy::expect_used, reason = "a test's helper that fails, fails the test")]
 
+mod bitcoin;
 mod cli;
 mod databases;
 mod explain;

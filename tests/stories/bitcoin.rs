@@ -1,0 +1,114 @@
+//! Bitcoin, through the same daemon: paid, reorganised, double-spent, mined to.
+
+use bitcoin::{Amount, ScriptBuf, Transaction};
+use confirmd_bitcoin::script::Script;
+use serde_json::{Value, json};
+use xtask::bitcoind::{Bitcoind, BitcoindOptions, Payment};
+
+use crate::rig::{Options, Rig, StoreKind};
+
+/// A node on regtest, and a daemon that follows it beside its own network.
+async fn rig(store: StoreKind) -> (Bitcoind, Rig) {
+    let bitcoind = Bitcoind::start(BitcoindOptions::default()).await.expect("bitcoind starts");
+    bitcoind.fund(20).await.expect("coins");
+    let more = format!(
+        "[networks.regtest]\npoll_interval = \"500ms\"\n\
+         [[networks.regtest.providers]]\nname = \"node\"\nurl = \"{}\"\nzmq = \"{}\"\n",
+        bitcoind.url(),
+        bitcoind.zmq_url(),
+    );
+    let rig = Rig::start(Options { store, more, ..Options::default() }).await;
+    (bitcoind, rig)
+}
+
+/// The n-th address, and its scriptPubKey.
+fn receiver(n: u8) -> (String, ScriptBuf) {
+    let script = Script::P2wpkh([n; 20]).watch_key().as_bytes().to_vec();
+    let script = ScriptBuf::from_bytes(script);
+    let address = bitcoin::Address::from_script(&script, bitcoin::Network::Regtest);
+    (address.expect("an address").to_string(), script)
+}
+
+/// Waits for an intent to be paid on regtest.
+async fn expect(rig: &Rig, id: &str, amount: &str, address: &str) {
+    let rail =
+        json!({ "network": "regtest", "asset": "native", "amount": amount, "address": address });
+    let body = json!({ "id": id, "rails": [rail], "endpoints": ["backend"] });
+    let (status, answer) = rig.post("/v1/intents", body).await;
+    assert_eq!(status, 201, "{answer}");
+}
+
+fn coins(text: &str) -> Amount {
+    Amount::from_str_in(text, bitcoin::Denomination::Bitcoin).expect("an amount")
+}
+
+async fn pay(bitcoind: &Bitcoind, script: &ScriptBuf, amount: &str) -> Transaction {
+    bitcoind.pay_to(script.clone(), coins(amount)).await.expect("a payment")
+}
+
+fn confirmations(event: &Value) -> (u64, u64) {
+    let number = |key: &str| event["data"][key].as_u64().expect("a number");
+    (number("confirmations"), number("required_confirmations"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_confirmed_payment_that_a_heavier_branch_double_spends_is_taken_back_i4_f7_f23() {
+    for store in [StoreKind::Sqlite, StoreKind::Postgres] {
+        let (bitcoind, rig) = rig(store).await;
+        let (address, script) = receiver(1);
+        expect(&rig, "order-1", "0.0001", &address).await;
+        let paid = pay(&bitcoind, &script, "0.0001").await;
+        bitcoind.mine(1).await.expect("a block");
+        let detected = rig.receiver.wait_for_event("order-1", "payment.detected").await;
+        assert_eq!(confirmations(&detected.body), (1, 3));
+        bitcoind.mine(2).await.expect("blocks");
+        let confirmed = rig.receiver.wait_for_event("order-1", "payment.confirmed").await;
+        assert_eq!(confirmations(&confirmed.body), (3, 3));
+        // The branch is heavier by one block, and its first one spends the coin elsewhere.
+        let elsewhere = Payment::to(receiver(2).1, coins("0.0001"));
+        let double = bitcoind.conflict(&paid, &elsewhere).expect("a double spend");
+        let branch = [std::slice::from_ref(&double), &[], &[], &[]];
+        bitcoind.reorg(3, &branch).await.expect("a reorganisation");
+        let reverted = rig.receiver.wait_for_event("order-1", "payment.reverted").await;
+        let retracted = reverted.body["data"]["retracts"].as_array().expect("what it takes back");
+        assert_eq!(retracted.len(), 2, "detected and confirmed");
+        rig.until_status("order-1", "pending").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_returns_in_another_block_makes_no_noise_i4_f6() {
+    let (bitcoind, rig) = rig(StoreKind::Sqlite).await;
+    let (address, script) = receiver(3);
+    expect(&rig, "order-1", "0.0001", &address).await;
+    let paid = pay(&bitcoind, &script, "0.0001").await;
+    bitcoind.mine(1).await.expect("a block");
+    rig.receiver.wait_for_event("order-1", "payment.detected").await;
+    // Its first block is no heavier than ours, so nothing happens before the second.
+    bitcoind.reorg(1, &[&[], &[paid]]).await.expect("a reorganisation");
+    bitcoind.mine(2).await.expect("blocks");
+    let confirmed = rig.receiver.wait_for_event("order-1", "payment.confirmed").await;
+    assert_eq!(confirmations(&confirmed.body), (3, 3));
+    assert_eq!(rig.receiver.told_of("order-1"), ["payment.detected", "payment.confirmed"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_miner_gets_is_confirmed_when_it_can_be_spent_i6() {
+    let (bitcoind, rig) = rig(StoreKind::Sqlite).await;
+    let (address, script) = receiver(4);
+    expect(&rig, "reward", "1", &address).await;
+    let miner = bitcoin::Address::from_script(&script, bitcoin::Network::Regtest);
+    bitcoind.mine_to(&miner.expect("an address"), 1).await.expect("a block");
+    rig.receiver.wait_for_event("reward", "payment.detected").await;
+    bitcoind.mine(98).await.expect("blocks");
+    let (late, script) = receiver(5);
+    expect(&rig, "after", "0.0001", &late).await;
+    pay(&bitcoind, &script, "0.0001").await;
+    bitcoind.mine(1).await.expect("a block");
+    // With that block, the reward's hundredth, it can be spent in the next.
+    rig.receiver.wait_for_event("after", "payment.detected").await;
+    let confirmed = rig.receiver.wait_for_event("reward", "payment.confirmed").await;
+    assert_eq!(confirmed.body["data"]["confirmations"], 3);
+    let transfer = &confirmed.body["data"]["transfers"][0];
+    assert_eq!(transfer["confirmations"], 100);
+}
