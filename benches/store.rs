@@ -15,7 +15,7 @@ use alloy_primitives::U256;
 use confirmd::clock::Clock;
 use confirmd::settlement::{AmountPolicy, Intent, IntentKey, Matching, NetworkId, Rail, State};
 use confirmd::store::{NewIntent, Store};
-use confirmd::watcher::{Committer, Step};
+use confirmd::watcher::{Committer, DepositPolicy, Step};
 use confirmd::webhook::{Endpoints, Waker};
 use confirmd_chain::{
     Address, Amount, Asset, Block, BlockHash, Confirmations, Header, Height, Proof, Timestamp,
@@ -87,6 +87,7 @@ fn committer(store: Store, network: NetworkId) -> Committer {
         network,
         assets: Arc::new(BTreeMap::from(assets)),
         endpoints: Endpoints::new(BTreeMap::new(), None),
+        deposits: DepositPolicy::default(),
         late_window: Duration::from_hours(24),
         clock: Clock::system(),
         courier: Waker::default(),

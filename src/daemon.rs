@@ -23,7 +23,7 @@ use crate::families::{self, FamilyError};
 use crate::reload::{ReloadError, Reloaded, Reloads};
 use crate::store::{Store, StoreError};
 use crate::telemetry;
-use crate::watcher::{Adjuster, Exempt, Expirer, Housekeeper, Sharing};
+use crate::watcher::{Adjuster, Exempt, Expirer, Housekeeper, LookAhead, Sharing};
 use crate::webhook::{Courier, CourierError, Endpoints, Trials, Waker};
 
 /// How long a stop may take; what is not done by then is done at the next start.
@@ -103,8 +103,9 @@ impl Daemon {
 
         let (reloads, asked) = Reloads::channel();
         let trials = Trials::new(parts.clock.clone())?;
-        let context = parts.api(settings, &networks, trials, reloads.clone());
+        let context = parts.clone().api(settings, &networks, trials, reloads.clone());
         let live = watch::Sender::new(context);
+        parts.look_ahead(live.subscribe());
         let router = api::router(live.subscribe());
         let reloader = Reloader { store: store.clone(), networks, live, exempt, asked };
         tasks.spawn(reloader.run(stop.clone()));
@@ -158,6 +159,20 @@ struct Parts {
 }
 
 impl Parts {
+    fn look_ahead(&self, live: watch::Receiver<api::Context>) {
+        let look_ahead = LookAhead {
+            store: self.store.clone(),
+            followed: Box::new(move |network| {
+                let context = live.borrow();
+                let chain = context.chains.get(network)?.clone();
+                Some((chain, context.wakes.get(network)?.clone()))
+            }),
+            look_back: self.config.defaults.look_back,
+            clock: self.clock.clone(),
+        };
+        self.tasks.spawn(look_ahead.run(self.stop.clone()));
+    }
+
     fn keep_time(&self, exempt: watch::Receiver<Exempt>) {
         let expirer = Expirer {
             store: self.store.clone(),

@@ -100,6 +100,8 @@ fn check(stories: &[Story]) {
 
 #[path = "settlement/bodies.rs"]
 mod bodies;
+#[path = "settlement/deposits.rs"]
+mod deposits;
 #[path = "settlement/payments.rs"]
 mod payments;
 #[path = "settlement/properties.rs"]

@@ -167,6 +167,75 @@ CREATE INDEX transfers_by_height ON transfers (network, height) WHERE height IS 
 CREATE INDEX transfers_by_wake ON transfers (network, wake_height) WHERE wake_height IS NOT NULL;
 CREATE UNIQUE INDEX transfers_by_orphan ON transfers (orphan_id);
 
+-- Wallets: where fresh addresses come from, and deposits without an intent go.
+CREATE TABLE wallets (
+    wallet        TEXT   NOT NULL PRIMARY KEY,    -- account//id
+    account       TEXT   NOT NULL,
+    id            TEXT   NOT NULL,
+    network       TEXT   NOT NULL,
+    request_hash  TEXT   NOT NULL,
+    public_keys   TEXT,                           -- NULL: an imported list
+    endpoints     TEXT   NOT NULL,                -- JSON array: where its deposits are reported
+    confirmations BIGINT,                         -- its own wish
+    gap_limit     BIGINT NOT NULL,                -- unpaid addresses in a row, at most
+    next_index    BIGINT NOT NULL DEFAULT 0,      -- the first that was neither handed out nor paid
+    used_end      BIGINT NOT NULL DEFAULT 0,      -- the first behind the last that was paid
+    derived_end   BIGINT NOT NULL DEFAULT 0,      -- the first that is not watched yet
+    created_at    BIGINT NOT NULL,
+    UNIQUE (account, id)
+);
+CREATE INDEX wallets_by_time ON wallets (created_at, wallet);
+
+-- Their addresses: handed out, or watched ahead of that. Never pruned.
+CREATE TABLE wallet_addresses (
+    network     TEXT   NOT NULL,
+    address     TEXT   NOT NULL,
+    wallet      TEXT   NOT NULL REFERENCES wallets (wallet),
+    idx         BIGINT NOT NULL,                  -- derivation index, or the place in the list
+    path        TEXT,
+    external_id TEXT,                             -- what the backend calls it
+    handed_at   BIGINT,                           -- NULL: watched ahead
+    used_at     BIGINT,                           -- when it was first paid
+    watch       BLOB   NOT NULL,                  -- what decoders look up
+    version     BIGINT NOT NULL,                  -- the watch version that brought it
+    PRIMARY KEY (network, address),
+    UNIQUE (wallet, idx),
+    UNIQUE (wallet, external_id)
+);
+CREATE INDEX wallet_addresses_by_version ON wallet_addresses (network, version);
+CREATE INDEX wallet_addresses_by_watch ON wallet_addresses (network, watch);
+CREATE INDEX wallet_addresses_free ON wallet_addresses (wallet, idx)
+    WHERE handed_at IS NULL AND used_at IS NULL;
+
+-- Transfers that were given to a wallet. Never pruned.
+CREATE TABLE deposits (
+    network     TEXT   NOT NULL,
+    tx          TEXT   NOT NULL,
+    idx         TEXT   NOT NULL,
+    deposit     TEXT   NOT NULL UNIQUE,           -- its id
+    wallet      TEXT   NOT NULL REFERENCES wallets (wallet),
+    asset       TEXT   NOT NULL,
+    symbol      TEXT   NOT NULL,
+    decimals    BIGINT NOT NULL,
+    sender      TEXT,
+    receiver    TEXT   NOT NULL,
+    amount      TEXT   NOT NULL,                  -- base units
+    height      BIGINT,                           -- NULL once a reorg took it
+    block_hash  TEXT,
+    block_time  BIGINT,
+    position    BIGINT,
+    credit_time BIGINT NOT NULL,
+    required    BIGINT NOT NULL,                  -- confirmations, as they were when it came
+    status      TEXT   NOT NULL,
+    memory      TEXT   NOT NULL,                  -- what was told of it, JSON
+    wake_height BIGINT,                           -- the cursor at which it is deep enough
+    PRIMARY KEY (network, tx, idx)
+);
+CREATE INDEX deposits_by_wallet ON deposits (wallet, credit_time, deposit);
+CREATE INDEX deposits_by_time ON deposits (credit_time, deposit);
+CREATE INDEX deposits_by_height ON deposits (network, height) WHERE height IS NOT NULL;
+CREATE INDEX deposits_by_wake ON deposits (network, wake_height) WHERE wake_height IS NOT NULL;
+
 -- The durable log of events.
 CREATE TABLE events (
     position  INTEGER PRIMARY KEY AUTOINCREMENT,

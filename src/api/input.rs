@@ -224,13 +224,6 @@ impl<'v> Object<'v> {
         field
     }
 
-    /// A field of the contract that this version cannot take yet.
-    pub(super) fn not_yet(&mut self, name: &'static str, instead: &str, errors: &mut Errors) {
-        if let Some(field) = self.optional(name) {
-            errors.add(&field.pointer, format!("this version does not take it yet; {instead}"));
-        }
-    }
-
     /// Every field was asked for: what is left has no meaning.
     pub(super) fn end(self, errors: &mut Errors) {
         for name in self.left.keys() {

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `intents` | create, list, look at, cancel, history |
 //! | `deliveries`, `endpoints`, `events`, `orphans`, `networks`, `thresholds` | what their names say |
+//! | `wallets` | register, hand out addresses, deposits |
 //! | `scanner`, `status` | what AMN's backend proxies |
 //! | `health` | alive, ready, metrics |
 //! | `auth` | keys, scopes, accounts |
@@ -27,6 +28,7 @@ mod problem;
 mod scanner;
 mod status;
 mod thresholds;
+mod wallets;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -12,6 +12,7 @@ use utoipa_swagger_ui::SwaggerUi;
 use super::problem::Document;
 use super::{
     Live, deliveries, endpoints, events, health, intents, networks, orphans, scanner, thresholds,
+    wallets,
 };
 
 const KEY: &str = "api_key";
@@ -37,6 +38,7 @@ pub(super) fn routes() -> OpenApiRouter<Live> {
         .merge(deliveries::routes())
         .merge(endpoints::routes())
         .merge(orphans::routes())
+        .merge(wallets::routes())
         .merge(networks::routes())
         .merge(thresholds::routes())
         .merge(scanner::routes())

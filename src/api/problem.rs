@@ -61,6 +61,25 @@ pub enum Problem {
         /// The rail's place in the request.
         rail: usize,
     },
+    /// The id was used for another wallet.
+    #[error("a wallet of this id was registered by another request")]
+    WalletConflict,
+    /// An address is another wallet's already; where in the request.
+    #[error("another wallet has this address")]
+    WalletAddressInUse(String),
+    /// Too many addresses in a row were handed out and not paid.
+    #[error(
+        "{0} addresses in a row were handed out and none of them was paid; a wallet that is \
+         restored from its seed may look no further. Register it with a higher gap_limit under \
+         another id, or hand one out again by its index"
+    )]
+    GapLimit(u32),
+    /// An imported list has no more addresses.
+    #[error("every address of the list was handed out or paid; register another list")]
+    WalletEmpty,
+    /// The address goes by another name, or is not there.
+    #[error("the address of this index goes by another external_id, or the wallet has none")]
+    AddressTaken,
     /// Money was seen, so the intent can neither be changed nor cancelled.
     #[error("money was already seen for this intent")]
     MoneySeen,
@@ -191,6 +210,13 @@ impl Problem {
             Self::AddressInUse { .. } => {
                 (StatusCode::CONFLICT, "address-in-use", "The address is in use")
             }
+            Self::WalletConflict => (StatusCode::CONFLICT, "id-conflict", "The id is taken"),
+            Self::WalletAddressInUse(_) => {
+                (StatusCode::CONFLICT, "address-in-use", "The address is in use")
+            }
+            Self::GapLimit(_) => (StatusCode::CONFLICT, "gap-limit", "Too many unpaid addresses"),
+            Self::WalletEmpty => (StatusCode::CONFLICT, "wallet-empty", "No address is left"),
+            Self::AddressTaken => (StatusCode::CONFLICT, "address-taken", "The address is taken"),
             Self::MoneySeen => (StatusCode::CONFLICT, "money-seen", "Money was already seen"),
             Self::Closed => (StatusCode::CONFLICT, "closed", "The intent is over"),
             Self::Unresolved(error) => (StatusCode::CONFLICT, unresolved(error), "Not resolved"),
@@ -226,6 +252,10 @@ impl Problem {
 
     fn errors(&self) -> Vec<FieldError> {
         match self {
+            Self::WalletConflict => vec![FieldError::new("/id", self.to_string())],
+            Self::WalletAddressInUse(pointer) => {
+                vec![FieldError::new(pointer.as_str(), self.to_string())]
+            }
             Self::Invalid(errors) | Self::InvalidRegistry(errors) | Self::RegistryInUse(errors) => {
                 errors.clone()
             }

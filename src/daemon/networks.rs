@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::Parts;
 use crate::config;
 use crate::settlement::NetworkId;
-use crate::watcher::{Committer, Followed, Follower, Sharing};
+use crate::watcher::{Committer, DepositPolicy, Followed, Follower, Sharing};
 
 /// The networks that are followed.
 pub(super) struct Networks {
@@ -93,6 +93,7 @@ impl Networks {
             network: id,
             assets: Arc::new(assets),
             endpoints: self.parts.endpoints.clone(),
+            deposits: deposit_policy(network),
             late_window: self.parts.config.defaults.late_window,
             clock: self.parts.clock.clone(),
             courier: self.parts.courier.clone(),
@@ -107,4 +108,11 @@ impl Networks {
         };
         Follower::new(followed, committer, self.parts.instance.clone(), grant)
     }
+}
+
+fn deposit_policy(network: &config::Followed) -> DepositPolicy {
+    let own = network.assets.iter().filter_map(|asset| {
+        asset.confirmations.map(|confirmations| (asset.info.asset.clone(), confirmations))
+    });
+    DepositPolicy { threshold: network.threshold, floor: network.network.floor, own: own.collect() }
 }

@@ -6,6 +6,7 @@ use confirmd_chain::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::deposit::{DepositView, WalletKey};
 use super::intent::IntentKey;
 use super::view::{IntentView, OrphanView, TransferView, rfc3339};
 
@@ -51,6 +52,15 @@ pub enum EventKind {
     /// An admin gave an orphan to an intent, or dealt with it elsewhere.
     #[serde(rename = "orphan.resolved")]
     OrphanResolved,
+    /// A transfer to a wallet's address that no intent waits for.
+    #[serde(rename = "deposit.detected")]
+    DepositDetected,
+    /// A deposit is deep enough.
+    #[serde(rename = "deposit.confirmed")]
+    DepositConfirmed,
+    /// What was told of a deposit does not hold any more.
+    #[serde(rename = "deposit.reverted")]
+    DepositReverted,
     /// For trying an endpoint out.
     #[serde(rename = "test")]
     Test,
@@ -58,7 +68,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::PaymentCreated,
         Self::PaymentSeen,
         Self::PaymentDetected,
@@ -71,6 +81,9 @@ impl EventKind {
         Self::OrphanReceived,
         Self::OrphanReverted,
         Self::OrphanResolved,
+        Self::DepositDetected,
+        Self::DepositConfirmed,
+        Self::DepositReverted,
         Self::Test,
     ];
 
@@ -90,6 +103,9 @@ impl EventKind {
             Self::OrphanReceived => "orphan.received",
             Self::OrphanReverted => "orphan.reverted",
             Self::OrphanResolved => "orphan.resolved",
+            Self::DepositDetected => "deposit.detected",
+            Self::DepositConfirmed => "deposit.confirmed",
+            Self::DepositReverted => "deposit.reverted",
             Self::Test => "test",
         }
     }
@@ -188,6 +204,9 @@ pub struct EventData {
     /// The orphan, as in the API.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub orphan: Option<OrphanView>,
+    /// The deposit, as in the API.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deposit: Option<DepositView>,
     /// How deep the payment is.
     pub confirmations: u32,
     /// How deep it must be.
@@ -235,6 +254,7 @@ impl Event {
                 transfers: paying.cloned().collect(),
                 intent: Some(view),
                 orphan: None,
+                deposit: None,
                 retracts: Vec::new(),
                 reason: None,
             },
@@ -259,6 +279,37 @@ impl Event {
         event
     }
 
+    /// An event of a deposit; its subject is the deposit's id.
+    #[must_use]
+    pub fn of_deposit(
+        id: EventId,
+        kind: EventKind,
+        wallet: &WalletKey,
+        sequence: u32,
+        timestamp: Timestamp,
+        view: DepositView,
+    ) -> Self {
+        Self {
+            id,
+            kind,
+            account: wallet.account.clone(),
+            subject: view.id.clone(),
+            intent: None,
+            sequence,
+            timestamp,
+            data: EventData {
+                confirmations: view.confirmations,
+                required_confirmations: view.required_confirmations,
+                transfers: Vec::new(),
+                intent: None,
+                orphan: None,
+                deposit: Some(view),
+                retracts: Vec::new(),
+                reason: None,
+            },
+        }
+    }
+
     /// What happened, in words for people.
     #[must_use]
     pub fn headline(&self) -> String {
@@ -269,6 +320,9 @@ impl Event {
         let orphan = self.data.orphan.as_ref().map_or_else(String::new, |orphan| {
             let reason = orphan.reason.as_str();
             format!("{} {} on {}: {reason}", orphan.amount, orphan.asset, orphan.network)
+        });
+        let deposit = self.data.deposit.as_ref().map_or_else(String::new, |deposit| {
+            format!("{} {} on {}", deposit.amount, deposit.asset, deposit.network)
         });
         let depth = format!("{}/{}", self.data.confirmations, self.data.required_confirmations);
         match self.kind {
@@ -297,6 +351,9 @@ impl Event {
                 });
                 format!("{done}: {orphan}")
             }
+            EventKind::DepositDetected => format!("Deposit of {deposit}, {depth} confirmations"),
+            EventKind::DepositConfirmed => format!("Deposit of {deposit} confirmed"),
+            EventKind::DepositReverted => format!("Deposit of {deposit} taken back by the chain"),
             EventKind::Test => "A test of the endpoint".to_owned(),
         }
     }

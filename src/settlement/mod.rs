@@ -9,6 +9,7 @@ mod advance;
 mod assess;
 mod command;
 mod credit;
+mod deposit;
 mod event;
 mod intent;
 mod rail;
@@ -22,6 +23,10 @@ pub use command::{
     MoneySeen, Patch, PatchError, cancel, created, expire, look_again, may_expire, patch,
 };
 pub use credit::{Credit, OrphanReason, OrphanState, Place, ReportedOrphan, Role};
+pub use deposit::{
+    Deposit, DepositChange, DepositMemory, DepositStatus, DepositView, Told, WalletKey,
+    deposit_heights,
+};
 pub use event::{Event, EventData, EventId, EventKind, MAX_BODY_BYTES, Retraction};
 pub use intent::{
     AmountPolicy, Closed, Confirmed, Intent, IntentKey, Milestone, NetworkId, Rank, State, Status,

@@ -88,6 +88,9 @@ pub struct RailView {
     pub base_units: String,
     /// Where to.
     pub address: String,
+    /// What a payer's wallet reads from a link or a QR code (BIP-21, EIP-681). In the API only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payment_uri: Option<String>,
     /// What a payment must carry, at an address that several intents share.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
@@ -301,6 +304,7 @@ fn rail(intent: &Intent, index: usize, received: Amount) -> RailView {
         amount: rail.amount.to_decimal(rail.decimals),
         base_units: rail.amount.to_string(),
         address: rail.address.to_string(),
+        payment_uri: None,
         reference,
         r#match,
         amount_policy: rail.policy,

@@ -6,6 +6,7 @@
 mod backfills;
 mod blocks;
 mod deliveries;
+mod deposits;
 mod events;
 mod intents;
 mod leases;
@@ -20,6 +21,7 @@ mod status;
 mod tally;
 mod thresholds;
 mod transfers;
+mod wallets;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -35,6 +37,7 @@ pub use backfills::Backfill;
 pub use deliveries::{
     Attempt, Delivery, DeliveryFilter, DeliveryState, EndpointCounts, NumberedAttempt, Retry,
 };
+pub use deposits::{DepositFilter, WalletDeposit};
 pub use events::{Actor, LoggedEvent, NewDelivery, TimelineEntry};
 pub use intents::{CreateError, IntentFilter, NewIntent};
 pub use leases::{Lease, Leases};
@@ -48,6 +51,7 @@ pub use status::{FollowerState, FollowerStatus, ProviderState};
 use tally::Tally;
 pub use thresholds::{Required, ThresholdChange};
 pub use transfers::Found;
+pub use wallets::{NewAddress, Wallet, WalletAddress, Which};
 
 /// Which database holds the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

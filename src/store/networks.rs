@@ -170,7 +170,9 @@ impl Store {
         }
         let rows: Vec<(Vec<u8>,)> = sqlx::query_as(
             "SELECT watch FROM rails
-             WHERE network = $1 AND version > $2 AND version <= $3 AND watching = 1",
+             WHERE network = $1 AND version > $2 AND version <= $3 AND watching = 1
+             UNION ALL SELECT watch FROM wallet_addresses
+             WHERE network = $1 AND version > $2 AND version <= $3",
         )
         .bind(network.as_str())
         .bind(signed(since.0))
@@ -207,7 +209,8 @@ impl Store {
         Ok(row.map(|(asset,)| Asset::from(asset.as_str())))
     }
 
-    /// What decoders look up on a network for these intents, given as `account/id`.
+    /// What decoders look up on a network for these intents, given as `account/id`, and for the
+    /// addresses of these wallets (`account//id`) whose past is still to be looked through.
     ///
     /// # Errors
     /// When the database fails.
@@ -218,12 +221,16 @@ impl Store {
     ) -> Result<Vec<WatchKey>> {
         let mut keys = Vec::new();
         for intent in intents {
-            let rows: Vec<(Vec<u8>,)> =
-                sqlx::query_as("SELECT watch FROM rails WHERE network = $1 AND intent = $2")
-                    .bind(network.as_str())
-                    .bind(intent)
-                    .fetch_all(&self.read)
-                    .await?;
+            let rows: Vec<(Vec<u8>,)> = sqlx::query_as(
+                "SELECT watch FROM rails WHERE network = $1 AND intent = $2
+                     UNION ALL SELECT watch FROM wallet_addresses
+                     WHERE network = $1 AND wallet = $2 AND version IN
+                         (SELECT version FROM backfills WHERE network = $1 AND intent = $2)",
+            )
+            .bind(network.as_str())
+            .bind(intent)
+            .fetch_all(&self.read)
+            .await?;
             for (raw,) in rows {
                 keys.extend(WatchKey::new(&raw));
             }
@@ -237,7 +244,9 @@ impl Store {
     /// When the database fails.
     pub async fn watch_count(&self, network: &NetworkId) -> Result<u64> {
         let row = sqlx::query(
-            "SELECT COUNT(DISTINCT address) AS n FROM rails WHERE network = $1 AND watching = 1",
+            "SELECT COUNT(*) AS n FROM (
+                 SELECT address FROM rails WHERE network = $1 AND watching = 1
+                 UNION SELECT address FROM wallet_addresses WHERE network = $1) AS watched",
         )
         .bind(network.as_str())
         .fetch_one(&self.read)

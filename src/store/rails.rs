@@ -280,7 +280,7 @@ impl Transaction {
             .bind(raw.clone())
             .fetch_optional(&mut *self.inner)
             .await?;
-            if other.is_none() {
+            if other.is_none() && !self.is_watched_by_wallet(network, &raw).await? {
                 ended.extend(WatchKey::new(&raw));
             }
         }

@@ -4,13 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use confirmd_chain::{Asset, Block, Height, Timestamp, WatchVersion};
+use confirmd_chain::{Asset, Block, Confirmations, Height, Timestamp, WatchVersion};
 
 use super::KEPT_BLOCKS;
 use crate::clock::Clock;
-use crate::settlement::{Change, Event, Intent, NetworkId, Retraction, apply, step_heights};
+use crate::settlement::{
+    Change, DepositChange, Event, Intent, NetworkId, Retraction, apply, deposit_heights,
+    step_heights,
+};
 use crate::store::{
     Actor, Backfill, Cursor, Fence, Found, Recording, Result, Store, StoreError, Transaction,
+    WalletDeposit,
 };
 use crate::webhook::{Endpoints, Waker};
 
@@ -36,6 +40,8 @@ pub struct Committer {
     pub assets: Arc<BTreeMap<Asset, (String, u8)>>,
     /// Who gets which event.
     pub endpoints: Endpoints,
+    /// How deep deposits must be.
+    pub deposits: DepositPolicy,
     /// How long an address is watched after its intent closed.
     pub late_window: Duration,
     /// The time.
@@ -50,9 +56,40 @@ impl std::fmt::Debug for Committer {
     }
 }
 
-/// What a step changes for intents.
-struct Touch<'a> {
+/// How deep the deposits of one network must be, unless their wallet says otherwise.
+#[derive(Clone, Debug, Default)]
+pub struct DepositPolicy {
+    /// The network's threshold in the configuration.
+    pub threshold: Confirmations,
+    /// Nothing needs fewer.
+    pub floor: Confirmations,
+    /// The assets that need confirmations of their own.
+    pub own: BTreeMap<Asset, Confirmations>,
+}
+
+/// What transfers touch.
+#[derive(Default)]
+struct Touched {
+    /// Intents, as `account/id`.
     intents: BTreeSet<String>,
+    /// Deposits, by their ids.
+    deposits: BTreeSet<String>,
+}
+
+impl Touched {
+    fn is_empty(&self) -> bool {
+        self.intents.is_empty() && self.deposits.is_empty()
+    }
+
+    fn extend(&mut self, other: Self) {
+        self.intents.extend(other.intents);
+        self.deposits.extend(other.deposits);
+    }
+}
+
+/// What a step changes.
+struct Touch<'a> {
+    touched: Touched,
     from: Height,
     rolled_back_to: Option<Height>,
     blocks: &'a [Block],
@@ -70,21 +107,26 @@ impl Committer {
         };
         let mut tx = self.store.begin().await?;
         tx.advance(fence, &Cursor::from(&last.header), step.finalized).await?;
-        let mut intents = BTreeSet::new();
+        let mut touched = Touched::default();
+        let Touched { intents, deposits } = &mut touched;
         if let Some(ancestor) = step.rolled_back_to {
             intents.extend(tx.matured_intents_above(&self.network, ancestor).await?);
             intents.extend(tx.displace_transfers_above(&self.network, ancestor).await?);
+            deposits.extend(tx.matured_deposits_above(&self.network, ancestor).await?);
+            deposits.extend(tx.displace_deposits_above(&self.network, ancestor).await?);
             tx.remove_blocks_above(&self.network, ancestor).await?;
         }
         let headers = step.blocks.iter().map(|block| &block.header);
         tx.insert_blocks(&self.network, headers).await?;
         for block in step.blocks {
-            intents.extend(self.place(&mut tx, block, false).await?);
+            touched.extend(self.place(&mut tx, block, false).await?);
         }
-        intents.extend(tx.woken_intents(&self.network, last.header.height).await?);
+        let cursor = last.header.height;
+        touched.intents.extend(tx.woken_intents(&self.network, cursor).await?);
+        touched.deposits.extend(tx.woken_deposits(&self.network, cursor).await?);
         let from = first.header.height;
         let touch =
-            Touch { intents, from, rolled_back_to: step.rolled_back_to, blocks: step.blocks };
+            Touch { touched, from, rolled_back_to: step.rolled_back_to, blocks: step.blocks };
         let reported = self.settle(&mut tx, touch).await?;
         self.seal(&mut tx, step.blocks).await?;
         tx.record_scans(&self.network, step.blocks, self.clock.now()).await?;
@@ -126,21 +168,21 @@ impl Committer {
     ) -> Result<bool> {
         let mut tx = self.store.begin().await?;
         tx.hold(fence).await?;
-        let mut intents = BTreeSet::new();
+        let mut touched = Touched::default();
         let mut from = next;
         for block in blocks.iter().filter(|block| !block.transfers.is_empty()) {
             let ours = tx.block_hash(&self.network, block.header.height).await?;
             if ours.is_some_and(|ours| ours != block.header.hash) {
                 return Ok(false);
             }
-            let touched = self.place(&mut tx, block, true).await?;
-            if !touched.is_empty() {
+            let here = self.place(&mut tx, block, true).await?;
+            if !here.is_empty() {
                 from = from.min(block.header.height);
             }
-            intents.extend(touched);
+            touched.extend(here);
         }
         let reported =
-            self.settle(&mut tx, Touch { intents, from, rolled_back_to: None, blocks }).await?;
+            self.settle(&mut tx, Touch { touched, from, rolled_back_to: None, blocks }).await?;
         for job in jobs {
             tx.advance_backfill(&job.id, next).await?;
         }
@@ -153,23 +195,49 @@ impl Committer {
 
     /// Puts a block's transfers at their places; answers the intents that they touch. A backfill
     /// takes only those that no rail has yet.
-    async fn place(
-        &self,
-        tx: &mut Transaction,
-        block: &Block,
-        only_new: bool,
-    ) -> Result<BTreeSet<String>> {
+    async fn place(&self, tx: &mut Transaction, block: &Block, only_new: bool) -> Result<Touched> {
         let now = self.clock.now();
-        let mut touched = BTreeSet::new();
+        let mut touched = Touched::default();
         for (position, transfer) in (0_u32..).zip(&block.transfers) {
             // The chain decodes registered assets only, so an unknown one cannot come.
             let Some((symbol, decimals)) = self.assets.get(&transfer.asset) else { continue };
-            if only_new && !tx.is_unplaced(&self.network, transfer).await? {
+            if only_new
+                && (tx.is_deposited(&self.network, &transfer.id).await?
+                    || !tx.is_unplaced(&self.network, transfer).await?)
+            {
                 continue;
             }
             let found =
                 Found { transfer, header: &block.header, position, symbol, decimals: *decimals };
-            touched.extend(tx.place_transfer(&self.network, &found, now).await?);
+            touched.extend(self.allocate(tx, &found, now).await?);
+        }
+        Ok(touched)
+    }
+
+    /// Gives a transfer to whoever has it already, else to an intent, else to the wallet of its
+    /// address (I2).
+    async fn allocate(
+        &self,
+        tx: &mut Transaction,
+        found: &Found<'_>,
+        now: Timestamp,
+    ) -> Result<Touched> {
+        let mut touched = Touched::default();
+        if let Some(deposit) = tx.place_deposit_again(&self.network, found).await? {
+            touched.deposits.insert(deposit);
+            return Ok(touched);
+        }
+        tx.address_paid(&self.network, &found.transfer.to, now).await?;
+        touched.intents = tx.place_transfer(&self.network, found, now).await?;
+        if touched.intents.is_empty() {
+            let set = tx.thresholds().await?.get(&self.network).copied();
+            let policy = &self.deposits;
+            let own = policy.own.get(&found.transfer.asset).copied();
+            let usual = own.or(set).unwrap_or(policy.threshold);
+            let least = policy.floor.max(found.transfer.maturity);
+            let required = |wish: Option<Confirmations>| wish.unwrap_or(usual).max(least);
+            let placed = tx.place_new_deposit(&self.network, found, required, now).await?;
+            touched.deposits.extend(placed);
         }
         Ok(touched)
     }
@@ -177,12 +245,12 @@ impl Committer {
     /// Locks every touched intent in the order of their keys, settles it afresh, and writes what
     /// came of it. Answers whether there is anything to deliver.
     async fn settle(&self, tx: &mut Transaction, touch: Touch<'_>) -> Result<bool> {
-        if touch.intents.is_empty() {
+        if touch.touched.is_empty() {
             return Ok(false);
         }
         let now = self.clock.now();
-        let mut intents = Vec::with_capacity(touch.intents.len());
-        for key in &touch.intents {
+        let mut intents = Vec::with_capacity(touch.touched.intents.len());
+        for key in &touch.touched.intents {
             let found = tx.lock_intent(key).await?;
             let missing = || StoreError::Corrupt(format!("a transfer names no intent: {key}"));
             intents.push(found.ok_or_else(missing)?);
@@ -219,6 +287,38 @@ impl Committer {
             );
             reported |= !outcome.events.is_empty();
             tx.record_outcome(&outcome, &recording).await?;
+        }
+        reported |= self.settle_deposits(tx, &touch, cursor).await?;
+        Ok(reported)
+    }
+
+    async fn settle_deposits(
+        &self,
+        tx: &mut Transaction,
+        touch: &Touch<'_>,
+        cursor: Height,
+    ) -> Result<bool> {
+        let now = self.clock.now();
+        let mut reported = false;
+        for id in &touch.touched.deposits {
+            let missing = || StoreError::Corrupt(format!("a deposit is gone: {id}"));
+            let WalletDeposit { deposit, endpoints } = tx.deposit(id).await?.ok_or_else(missing)?;
+            let heights = deposit_heights(&deposit, touch.from, cursor);
+            let (deposit, events) = deposit.settle(&DepositChange {
+                rolled_back_to: touch.rolled_back_to,
+                from: touch.from,
+                cursor,
+                times: &self.times(tx, heights, touch.blocks).await?,
+                retraction: Retraction::Reorg,
+                now,
+            });
+            reported |= !events.is_empty();
+            let routed = |event: Event| {
+                let deliveries = self.endpoints.route_to(&endpoints, &event);
+                (event, deliveries)
+            };
+            let events: Vec<_> = events.into_iter().map(routed).collect();
+            tx.record_deposit(&deposit, cursor, &events, now).await?;
         }
         Ok(reported)
     }

@@ -10,6 +10,7 @@
 //! | `adjust` | open intents follow a threshold that an admin changed |
 //! | `expiry` | intents whose time is over |
 //! | `housekeeping` | what grows without end is pruned |
+//! | `lookahead` | wallets' addresses are watched before they are handed out |
 //! | `sharing` | which networks this instance follows, where there are several |
 
 mod adjust;
@@ -19,6 +20,7 @@ mod commit;
 mod expiry;
 mod follower;
 mod housekeeping;
+mod lookahead;
 mod progress;
 mod sharing;
 
@@ -30,10 +32,11 @@ use confirmd_chain::{Chain, Confirmations, Height};
 use tokio::sync::Notify;
 
 pub use adjust::{Adjuster, Exempt};
-pub use commit::{Committer, Step};
+pub use commit::{Committer, DepositPolicy, Step};
 pub use expiry::Expirer;
 pub use follower::Follower;
 pub use housekeeping::Housekeeper;
+pub use lookahead::{LookAhead, Lookup, extend_wallet};
 pub use sharing::{Grant, Sharing};
 
 /// One network as its follower needs it.

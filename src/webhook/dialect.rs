@@ -129,6 +129,9 @@ const fn amn_status(kind: EventKind, intent: &IntentView) -> Option<&'static str
         | EventKind::OrphanReceived
         | EventKind::OrphanReverted
         | EventKind::OrphanResolved
+        | EventKind::DepositDetected
+        | EventKind::DepositConfirmed
+        | EventKind::DepositReverted
         | EventKind::Test => None,
     }
 }

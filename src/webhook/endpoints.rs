@@ -61,8 +61,14 @@ impl Endpoints {
     /// What each endpoint is to get of an event, rendered once and for all (I7).
     #[must_use]
     pub fn route(&self, intent: &Intent, event: &Event) -> Vec<NewDelivery> {
+        self.route_to(&intent.endpoints, event)
+    }
+
+    /// As [`Self::route`], for an event that is no intent's and goes to these endpoints.
+    #[must_use]
+    pub fn route_to(&self, endpoints: &[String], event: &Event) -> Vec<NewDelivery> {
         let directory = Arc::clone(&self.0.borrow());
-        let names: BTreeSet<&String> = intent.endpoints.iter().chain(&directory.ops).collect();
+        let names: BTreeSet<&String> = endpoints.iter().chain(&directory.ops).collect();
         names.into_iter().filter_map(|name| directory.delivery(name, event)).collect()
     }
 }

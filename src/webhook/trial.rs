@@ -131,6 +131,7 @@ fn sample_rail(received: u64) -> RailView {
         amount: "1".to_owned(),
         base_units: "10".to_owned(),
         address: "0x0000000000000000000000000000000000000000".to_owned(),
+        payment_uri: None,
         reference: None,
         r#match: None,
         amount_policy: AmountPolicy::AtLeast,

@@ -73,7 +73,7 @@ async fn every_bad_value_is_named_by_its_pointer_i14() {
         ("/rails/0/address", json!(format!("0x{PRIVATE_KEY}")), "private key"),
         ("/rails/0/address", json!(SEED), "private key"),
         ("/rails/0/amount_policy", json!("about"), "at_least"),
-        ("/rails/0/wallet", json!("shop"), "not take it yet"),
+        ("/rails/0/wallet", json!("shop"), "cannot be beside `address`"),
         ("/rails/0/memo", json!("m"), "carry no memo"),
         ("/rails/0/reference", json!("00"), "16 hex digits"),
         ("/rails/0/reference", json!("0123456789abcdef01"), "16 hex digits"),

@@ -12,4 +12,5 @@ mod orphans;
 mod reload;
 mod support;
 mod thresholds;
+mod wallets;
 mod webhooks;

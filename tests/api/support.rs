@@ -12,7 +12,7 @@ use confirmd::registry::Registry;
 use confirmd::reload::Reloads;
 use confirmd::settlement::NetworkId;
 use confirmd::store::{Fence, Store};
-use confirmd::watcher::{Committer, Step};
+use confirmd::watcher::{Committer, DepositPolicy, Step};
 use confirmd::webhook::{Endpoints, Trials, Waker};
 use confirmd::{families, telemetry};
 use confirmd_chain::{
@@ -322,6 +322,7 @@ impl Api {
             network: network.clone(),
             assets: Arc::new(BTreeMap::from([(usdt, ("USDT".to_owned(), 18))])),
             endpoints: self.context.endpoints.clone(),
+            deposits: DepositPolicy { floor: Confirmations(15), ..DepositPolicy::default() },
             late_window: Duration::from_secs(86_400),
             clock: self.context.clock.clone(),
             courier: Waker::default(),

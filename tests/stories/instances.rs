@@ -7,7 +7,7 @@ use std::time::Duration;
 use confirmd::clock::Clock;
 use confirmd::settlement::NetworkId;
 use confirmd::store::{Store, StoreError};
-use confirmd::watcher::{Committer, Step};
+use confirmd::watcher::{Committer, DepositPolicy, Step};
 use confirmd::webhook::{Endpoints, Waker};
 use confirmd_chain::{Block, BlockHash, Header, Height, Proof, Timestamp, WatchVersion, Work};
 use xtask::postgres::{Database, Postgres, PostgresOptions};
@@ -148,6 +148,7 @@ fn committer(store: &Store, network: &NetworkId) -> Committer {
         network: network.clone(),
         assets: Arc::default(),
         endpoints: Endpoints::new(Default::default(), None),
+        deposits: DepositPolicy::default(),
         late_window: Duration::from_secs(60),
         clock: Clock::system(),
         courier: Waker::default(),

@@ -20,3 +20,4 @@ mod receiver;
 mod reload;
 mod reorgs;
 mod rig;
+mod wallets;

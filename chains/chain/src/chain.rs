@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 use crate::{
-    Address, Block, BlockHash, Header, Heads, Height, Mempool, TransactionId, Wallet, WalletError,
-    WatchKey, WatchSet, Work,
+    Address, Amount, Asset, Block, BlockHash, Header, Heads, Height, Mempool, TransactionId,
+    Wallet, WalletError, WatchKey, WatchSet, Work,
 };
 
 /// Which block is asked for.
@@ -156,6 +156,13 @@ pub trait Chain: Send + Sync + 'static {
     /// reference of this network, or the network has none.
     fn parse_reference(&self, text: &str) -> Option<String> {
         let _ = text;
+        None
+    }
+
+    /// What a payer's wallet reads from a link or a QR code; none where the family has no such
+    /// URIs.
+    fn payment_uri(&self, to: &Address, asset: &Asset, amount: Amount) -> Option<String> {
+        let _ = (to, asset, amount);
         None
     }
 

@@ -5,8 +5,8 @@ use std::sync::{Mutex, Once, PoisonError};
 use alloy_primitives::{B256, U64};
 use async_trait::async_trait;
 use confirmd_chain::{
-    Address, AddressError, At, Block, Chain, ChainError, Header, Heads, Height, Inclusion,
-    ProbeReport, ProviderStatus, TransactionId, Wallet, WalletError, WatchKey, WatchSet,
+    Address, AddressError, Amount, Asset, At, Block, Chain, ChainError, Header, Heads, Height,
+    Inclusion, ProbeReport, ProviderStatus, TransactionId, Wallet, WalletError, WatchKey, WatchSet,
 };
 use confirmd_rpc::{Answer, AskError, Failure, Pool, Provider, Request};
 use futures_util::future::join_all;
@@ -19,7 +19,7 @@ use crate::config::{EvmConfig, Finality, Traces, Verify};
 use crate::credits::Sources;
 use crate::internal::Tracers;
 use crate::range::Window;
-use crate::{address, calls, header, references, wallet};
+use crate::{address, calls, header, references, uri, wallet};
 
 /// So much older than the newest block that was seen, a provider's newest block shows that it
 /// lags behind the others, or behind what it said before.
@@ -297,6 +297,10 @@ impl Chain for Evm {
         let has_proxy = self.sources.token_proxy.is_some() || self.sources.native_proxy.is_some();
         let reference = references::parse(text).filter(|_| has_proxy)?;
         Some(references::reference_topic(&reference))
+    }
+
+    fn payment_uri(&self, to: &Address, asset: &Asset, amount: Amount) -> Option<String> {
+        Some(uri::payment_uri(self.config.chain_id, to, asset, amount))
     }
 
     fn parse_wallet(&self, text: &str) -> Result<Box<dyn Wallet>, WalletError> {

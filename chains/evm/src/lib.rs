@@ -18,6 +18,7 @@
 //! | `range` | many irreversible blocks |
 //! | `chain` | [`Evm`]: the contract |
 //! | `probe` | a live look at every provider |
+//! | `uri` | payment URIs (EIP-681) |
 //! | `wallet` | addresses from extended public keys |
 //!
 //! The first nine are pure functions over borrowed JSON. A provider is believed only as far as
@@ -43,6 +44,7 @@ mod refusal;
 mod rlp;
 pub mod traces;
 pub mod transactions;
+mod uri;
 mod wallet;
 
 pub use address::parse_address;

@@ -7,16 +7,16 @@ use axum::extract::{FromRef, State};
 use axum::http::StatusCode;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use confirmd_chain::Timestamp;
+use confirmd_chain::{Timestamp, WatchKey};
 use serde_json::Value;
 
-use super::request::{CreateIntent, PAST, Request};
+use super::request::{CreateIntent, Draft, PAST, Request};
 use super::{AccountQuery, IntentAnswer, answer};
 use crate::api::auth::{Caller, Writer};
 use crate::api::input::{Body, Errors, Parameters};
 use crate::api::problem::Problem;
 use crate::api::{Context, Live};
-use crate::settlement::{self, Intent, IntentKey, NetworkId, Outcome, State as IntentState};
+use crate::settlement::{self, Intent, IntentKey, NetworkId, Outcome, Rail, State as IntentState};
 use crate::store::{CreateError, NewIntent, Recording};
 
 /// Two requests that make the same intent at once meet in the database; the loser looks again.
@@ -58,15 +58,15 @@ async fn attempt(
     context: &Context,
 ) -> Result<Option<Response>, Problem> {
     let mut errors = Errors::default();
-    let request = Request::read(body, context, &mut errors);
-    let request = errors.finish(request)?;
+    let draft = Draft::read(body, context, &mut errors);
+    let request = errors.finish(draft)?.addressed(account, context).await?;
     let key = IntentKey { account: account.to_owned(), id: request.id.clone() };
     let hash = request.hash();
     let made = match known(&key, &hash, context).await? {
         true => Made::Before,
         false => {
             let intent = intent(key.clone(), &request, context)?;
-            make(intent, &request, hash, caller, context).await?
+            make(intent, hash, caller, context).await?
         }
     };
     let (status, mut answer) = match made {
@@ -131,7 +131,6 @@ fn expiry(request: &Request, now: Timestamp, context: &Context) -> Result<Timest
 
 async fn make(
     intent: Intent,
-    request: &Request,
     request_hash: String,
     caller: &Caller,
     context: &Context,
@@ -142,7 +141,7 @@ async fn make(
     let new = NewIntent {
         look_back_from: outcome.intent.created_at.plus_ms(-look_back),
         intent: outcome.intent.clone(),
-        watches: request.watches.clone(),
+        watches: watches(&outcome.intent, context)?,
         api_key: caller.name().to_owned(),
         max_open: caller.max_open_intents(),
         request_hash,
@@ -165,6 +164,15 @@ async fn make(
     networks.into_iter().for_each(|network| context.wake(network));
     context.courier.wake();
     Ok(Made::Now(Box::new(outcome.intent)))
+}
+
+/// What decoders look up for each rail.
+fn watches(intent: &Intent, context: &Context) -> Result<Vec<WatchKey>, Problem> {
+    let watch = |rail: &Rail| {
+        let chain = context.chains.get(&rail.network).ok_or(Problem::Internal)?;
+        Ok(chain.watch_key(&rail.address))
+    };
+    intent.rails.iter().map(watch).collect()
 }
 
 /// The intent, its watches and its first event, in one transaction.

@@ -3,6 +3,7 @@
 mod create;
 mod explain;
 mod patch;
+mod qr;
 mod rails;
 mod request;
 
@@ -21,10 +22,13 @@ use super::input::{OptionalBody, Parameters, parse_time, read_actor};
 use super::page::{Page, Paging, time_cursor};
 use super::problem::Problem;
 use super::{Context, Live};
-use crate::settlement::{self, Credit, Intent, IntentKey, IntentView, NetworkId, Status, rfc3339};
+use crate::settlement::{
+    self, Credit, Intent, IntentKey, IntentView, Matching, NetworkId, Rail, Status, rfc3339,
+};
 use crate::store::{Actor, IntentFilter, Recording, Retry, StoreError};
 
-pub(super) use request::{MAX_CONFIRMATIONS, read_confirmations};
+pub(super) use rails::read_network;
+pub(super) use request::{MAX_CONFIRMATIONS, read_confirmations, read_endpoints, read_id};
 
 pub(super) fn routes() -> OpenApiRouter<Live> {
     OpenApiRouter::new()
@@ -33,6 +37,7 @@ pub(super) fn routes() -> OpenApiRouter<Live> {
         .routes(routes!(cancel))
         .routes(routes!(retry))
         .routes(routes!(timeline))
+        .routes(routes!(qr::qr))
         .routes(routes!(explain::explain))
 }
 
@@ -88,11 +93,21 @@ fn answer(
     cursors: &BTreeMap<NetworkId, Height>,
     context: &Context,
 ) -> IntentAnswer {
-    IntentAnswer {
-        account: intent.key.account.clone(),
-        notes: Vec::new(),
-        intent: IntentView::at(intent, credits, cursors, context.clock.now()),
+    let mut view = IntentView::at(intent, credits, cursors, context.clock.now());
+    for shown in &mut view.rails {
+        let rail = intent.rails.iter().find(|rail| rail.rail_id == shown.rail_id);
+        shown.payment_uri = rail.and_then(|rail| payment_uri(rail, context));
     }
+    IntentAnswer { account: intent.key.account.clone(), notes: Vec::new(), intent: view }
+}
+
+/// What a payer's wallet reads. A reference goes through a fee proxy, for which no URI has a word.
+fn payment_uri(rail: &Rail, context: &Context) -> Option<String> {
+    if matches!(rail.matching, Matching::Reference { .. }) || rail.replaced_at.is_some() {
+        return None;
+    }
+    let chain = context.chains.get(&rail.network)?;
+    chain.payment_uri(&rail.address, &rail.asset, rail.amount)
 }
 
 /// List intents

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::create::TRIES;
-use super::rails::{CreateRail, partly_seen, read_rails};
+use super::rails::{CreateRail, ReadRail, address_rails, partly_seen, read_rails};
 use super::request::{MAX_METADATA_BYTES, PAST, read_expiry};
 use super::{AccountQuery, IntentAnswer, Note, show};
 use crate::api::auth::{Caller, Writer};
@@ -96,19 +96,25 @@ async fn attempt(
     let found = context.store.intent(key).await.map_err(Problem::from)?;
     let (intent, _) = found.ok_or(Problem::NotFound("intent"))?;
     let mut errors = Errors::default();
-    let request = Request::read(body, intent.confirmations, context, &mut errors);
-    let request = errors.finish(request)?;
+    let draft = Request::read(body, intent.confirmations, context, &mut errors);
+    let (request, rails) = errors.finish(draft)?;
+    let rails = match rails {
+        None => None,
+        Some(rails) => Some(address_rails(key, rails, context).await?),
+    };
+    let request = Request { rails, ..request };
     write(key, &request, caller, context).await?;
     Ok(request.notes)
 }
 
 impl Request {
+    /// Reads all but the rails' addresses, which wallets are still to give.
     fn read(
         body: &Value,
         wish: Option<Confirmations>,
         context: &Context,
         errors: &mut Errors,
-    ) -> Option<Self> {
+    ) -> Option<(Self, Option<Vec<ReadRail>>)> {
         let mut object = Field::root(body).object(errors)?;
         let is_null = |name| body.get(name).is_some_and(Value::is_null);
         for name in ["rails", "expires_at"] {
@@ -126,12 +132,13 @@ impl Request {
         });
         object.end(errors);
         let rails = given(rails)?;
-        Some(Self {
+        let request = Self {
+            rails: None,
             notes: partly_seen(rails.as_deref().unwrap_or_default(), context),
-            rails: rails.map(|rails| rails.into_iter().map(|read| read.rail).collect()),
             expires_at: given(expires_at)?,
             metadata: if is_null("metadata") { Some(Value::Null) } else { given(metadata)? },
-        })
+        };
+        Some((request, rails))
     }
 
     /// What it asks of the intent as it is now.

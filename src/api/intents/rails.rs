@@ -2,15 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use confirmd_chain::{Address, AddressError, Amount, Asset, Confirmations, WatchKey};
+use confirmd_chain::{Address, AddressError, Amount, Asset, Confirmations};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::Note;
 use crate::api::Context;
 use crate::api::input::{Errors, Field};
+use crate::api::problem::Problem;
+use crate::api::wallets::hand_out;
 use crate::config::{Followed, FollowedAsset, list_of, nearest};
-use crate::settlement::{AmountPolicy, Matching, NetworkId, Rail, SharedMatch};
+use crate::settlement::{
+    AmountPolicy, IntentKey, Matching, NetworkId, Rail, SharedMatch, WalletKey,
+};
+use crate::store::Which;
 
 const MAX_RAILS: usize = 16;
 
@@ -30,7 +35,11 @@ pub(super) struct CreateRail {
     #[schema(examples("12.50"))]
     amount: String,
     /// Where to. An address of its own, unless `reference` or `match` tells its payments apart.
-    address: String,
+    /// Here or `wallet`.
+    address: Option<String>,
+    /// A registered wallet of this network, by its id: a fresh address of it.
+    #[schema(examples("shop-btc"))]
+    wallet: Option<String>,
     /// For an address that several intents share: what the payment carries. On EVM networks a
     /// Request Network reference, 8 bytes in hex, paid through its fee proxy.
     #[schema(examples("0123456789abcdef"))]
@@ -42,17 +51,66 @@ pub(super) struct CreateRail {
     amount_policy: Option<AmountPolicy>,
 }
 
-/// A rail with everything in it known and canonical.
+/// A rail with everything in it known and canonical, but for the address that a wallet is still to
+/// give.
 pub(super) struct ReadRail {
-    pub(super) rail: Rail,
-    pub(super) watch: WatchKey,
+    rail: Rail,
+    destination: Destination,
     pub(super) floor: Confirmations,
+}
+
+/// Where a rail's payment goes.
+enum Destination {
+    /// To this address.
+    Address(Address),
+    /// To a fresh address of this wallet.
+    Wallet(String),
+}
+
+impl Destination {
+    /// What stands for the address until it is there: two rails of one wallet ask for the same.
+    fn placeholder(&self) -> Address {
+        match self {
+            Self::Address(address) => address.clone(),
+            Self::Wallet(name) => Address::from_canonical(format!("wallet:{name}")),
+        }
+    }
 }
 
 impl ReadRail {
     pub(super) fn is_exact(&self) -> bool {
         self.rail.matching == Matching::ExactAmount
     }
+}
+
+/// The rails with their addresses: wallets are asked for one each, by the name of the intent and
+/// the rail's place, so that asking again gives the same.
+pub(super) async fn address_rails(
+    key: &IntentKey,
+    rails: Vec<ReadRail>,
+    context: &Context,
+) -> Result<Vec<Rail>, Problem> {
+    let mut addressed = Vec::with_capacity(rails.len());
+    for (place, read) in rails.into_iter().enumerate() {
+        let mut rail = read.rail;
+        if let Destination::Wallet(id) = read.destination {
+            let pointer = format!("/rails/{place}/wallet");
+            let wallet = WalletKey { account: key.account.clone(), id };
+            match context.store.wallet(&wallet).await? {
+                None => return Err(Problem::invalid(pointer, "no wallet has this id")),
+                Some(wallet) if wallet.network != rail.network => {
+                    let detail = format!("is a wallet of {}", wallet.network);
+                    return Err(Problem::invalid(pointer, detail));
+                }
+                Some(_) => {}
+            }
+            let name = format!("intent/{}/{place}", key.id);
+            let (_, fresh) = hand_out(&wallet, Which::Next, Some(&name), context).await?;
+            rail.address = fresh.address;
+        }
+        addressed.push(rail);
+    }
+    Ok(addressed)
 }
 
 /// Reads 1 to 16 rails.
@@ -96,10 +154,13 @@ fn read_rail(
     let network = object.required("network", "a network such as \"bsc\"", errors);
     let asset = object.required("asset", "an asset such as \"USDT\" or \"native\"", errors);
     let amount = object.required("amount", "a decimal string such as \"12.50\"", errors);
-    object.not_yet("wallet", "give an `address`", errors);
+    let wallet = object.optional("wallet");
     let (memo, reference) = (object.optional("memo"), object.optional("reference"));
     let shared = object.optional("match");
-    let address = object.required("address", "the address to be paid", errors);
+    let address = match &wallet {
+        None => object.required("address", "the address to be paid", errors),
+        Some(_) => object.optional("address"),
+    };
     let policy = object.optional("amount_policy");
     object.end(errors);
     // An address is looked at even where the network is not known: a private key is refused
@@ -110,7 +171,17 @@ fn read_rail(
         asset.and_then(|field| followed.and_then(|followed| read_asset(&field, followed, errors)));
     let amount = amount.and_then(|field| read_amount(&field, asset, errors));
     let id = network.as_ref().map(|(id, _)| id);
+    if let (Some(wallet), Some(_)) = (&wallet, &address) {
+        errors.add(&wallet.pointer, "cannot be beside `address`");
+    }
+    if let (Some(wallet), true) = (&wallet, reference.is_some() || shared.is_some()) {
+        errors.add(&wallet.pointer, "gives an address of its own, which needs nothing beside it");
+    }
     let address = address.and_then(|field| read_address(&field, id, context, errors));
+    let address = match wallet {
+        None => address.map(Destination::Address),
+        Some(field) => field.string(errors).map(|name| Destination::Wallet(name.to_owned())),
+    };
     if let (Some(memo), Some(id)) = (memo, id) {
         let detail =
             format!("payments on {id} carry no memo; give a `reference`, or an address of");
@@ -123,7 +194,7 @@ fn read_rail(
         read_reference(&field, id, followed, asset, context, errors)
     });
     let ((id, followed), asset, amount) = (network?, asset?, amount?);
-    let (address, watch) = address?;
+    let destination = address?;
     let matching = match (reference, shared) {
         (Some(reference), _) => reference?,
         (None, Some(shared)) => shared?,
@@ -146,16 +217,16 @@ fn read_rail(
         symbol: asset.info.symbol.clone(),
         decimals: asset.info.decimals,
         amount,
-        address,
+        address: destination.placeholder(),
         matching,
         policy,
         required: wish.unwrap_or(threshold).max(floor),
         replaced_at: None,
     };
-    Some(ReadRail { rail, watch, floor })
+    Some(ReadRail { rail, destination, floor })
 }
 
-fn read_network<'c>(
+pub(in crate::api) fn read_network<'c>(
     field: &Field<'_>,
     context: &'c Context,
     errors: &mut Errors,
@@ -222,7 +293,7 @@ fn read_address(
     network: Option<&NetworkId>,
     context: &Context,
     errors: &mut Errors,
-) -> Option<(Address, WatchKey)> {
+) -> Option<Address> {
     let text = field.string(errors)?;
     let Some(chain) = network.and_then(|id| context.chains.get(id)) else {
         let mut chains = context.chains.values();
@@ -232,10 +303,7 @@ fn read_address(
         return None;
     };
     match chain.parse_address(text) {
-        Ok(address) => {
-            let watch = chain.watch_key(&address);
-            Some((address, watch))
-        }
+        Ok(address) => Some(address),
         Err(error) => {
             errors.add(&field.pointer, error.to_string());
             None

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use confirmd_chain::{Confirmations, Timestamp, WatchKey};
+use confirmd_chain::{Confirmations, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use super::Note;
-use super::rails::{CreateRail, ReadRail, clamped, partly_seen, read_rails};
+use super::rails::{CreateRail, ReadRail, address_rails, clamped, partly_seen, read_rails};
 use crate::api::Context;
 use crate::api::input::{Errors, Field, Object, parse_time};
+use crate::api::problem::Problem;
 use crate::config::nearest;
-use crate::settlement::{Matching, Rail, Tolerance};
+use crate::settlement::{IntentKey, Matching, Rail, Tolerance};
 use crate::webhook::check_url;
 
 const MAX_ID: usize = 128;
@@ -60,12 +61,17 @@ pub(super) struct CreateIntent {
     dialect_data: Option<Value>,
 }
 
+/// A request whose rails are as they were asked for: wallets are still to give their addresses.
+pub(super) struct Draft {
+    request: Request,
+    rails: Vec<ReadRail>,
+}
+
 /// A request with everything in it known and canonical.
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) id: String,
     pub(super) rails: Vec<Rail>,
-    pub(super) watches: Vec<WatchKey>,
     /// As asked for; none where the default applies.
     pub(super) expires_at: Option<Timestamp>,
     /// As asked for.
@@ -82,7 +88,18 @@ pub(super) struct Request {
     pub(super) notes: Vec<Note>,
 }
 
-impl Request {
+impl Draft {
+    /// The request with its addresses.
+    pub(super) async fn addressed(
+        self,
+        account: &str,
+        context: &Context,
+    ) -> Result<Request, Problem> {
+        let key = IntentKey { account: account.to_owned(), id: self.request.id.clone() };
+        let rails = address_rails(&key, self.rails, context).await?;
+        Ok(Request { rails, ..self.request })
+    }
+
     /// Reads a body; what is wrong with it is in `errors`, all of it.
     pub(super) fn read(body: &Value, context: &Context, errors: &mut Errors) -> Option<Self> {
         let mut object = Field::root(body).object(errors)?;
@@ -112,21 +129,23 @@ impl Request {
         }
         let notes = [clamped(wish, &rails), partly_seen(&rails, context)].concat();
         let lowest_floor = rails.iter().map(|read| read.floor).min()?;
-        Some(Self {
+        let request = Request {
             id: id?,
             wish,
             confirmations: wish.map(|wish| wish.max(lowest_floor)),
-            watches: rails.iter().map(|read| read.watch).collect(),
-            rails: rails.into_iter().map(|read| read.rail).collect(),
+            rails: Vec::new(),
             expires_at,
             tolerance,
             endpoints,
             metadata,
             dialect_data,
             notes,
-        })
+        };
+        Some(Self { request, rails })
     }
+}
 
+impl Request {
     /// SHA-256 over the request as it is understood, so that two ways to write one request are
     /// one. What is left out counts as left out, not as what the default was at the time.
     pub(super) fn hash(&self) -> String {
@@ -179,7 +198,7 @@ fn sorted(value: &Value) -> String {
     }
 }
 
-fn read_id(object: &mut Object<'_>, errors: &mut Errors) -> Option<String> {
+pub(in crate::api) fn read_id(object: &mut Object<'_>, errors: &mut Errors) -> Option<String> {
     let expected = "1 to 128 characters of A-Z, a-z, 0-9 and ._:-";
     let field = object.required("id", expected, errors)?;
     let text = field.string(errors)?;
@@ -227,7 +246,7 @@ fn read_tolerance(field: &Field<'_>, errors: &mut Errors) -> Option<Tolerance> {
     text.parse().map_err(|error| errors.add(&field.pointer, format!("{error}"))).ok()
 }
 
-fn read_endpoints(
+pub(in crate::api) fn read_endpoints(
     field: &Field<'_>,
     context: &Context,
     errors: &mut Errors,

@@ -1,0 +1,228 @@
+//! Wallets: register, hand out addresses, and the deposits that came to them.
+
+mod addresses;
+mod deposits;
+mod request;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use confirmd_chain::{Chain, Timestamp};
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::auth::{Reader, Writer};
+use super::input::{Body, Errors, Parameters};
+use super::page::{Page, Paging, time_cursor};
+use super::problem::Problem;
+use super::{Context, Live};
+use crate::settlement::{NetworkId, WalletKey, rfc3339};
+use crate::store::{NewAddress, Wallet};
+use crate::watcher::extend_wallet;
+
+pub(super) use addresses::hand_out;
+use request::{CreateWallet, Request, Source};
+
+/// With fewer addresses left than these it is time to do something about it.
+const LOW: u64 = 10;
+
+pub(super) fn routes() -> OpenApiRouter<Live> {
+    OpenApiRouter::new()
+        .routes(routes!(create, list))
+        .routes(routes!(get))
+        .routes(routes!(addresses::take_address, addresses::list_addresses))
+        .routes(routes!(deposits::list))
+}
+
+/// A wallet as the API answers it.
+#[derive(Debug, Serialize, ToSchema)]
+struct WalletAnswer {
+    /// Whose it is.
+    account: String,
+    /// The backend's own id.
+    id: String,
+    /// Its network.
+    network: String,
+    /// What its addresses are derived from; null for an imported list.
+    public_keys: Option<String>,
+    /// Where its deposits are reported.
+    endpoints: Vec<String>,
+    /// The confirmations that its deposits need; null where the asset's or network's threshold
+    /// applies.
+    confirmations: Option<u32>,
+    /// How many addresses in a row may be handed out without one of them being paid.
+    gap_limit: u32,
+    /// The first index that was neither handed out nor paid, nor stands below such a one.
+    next_index: u32,
+    /// How many addresses can be handed out before the gap limit or the end of the list.
+    available: u64,
+    /// Whether that are few: fewer than 10.
+    low: bool,
+    /// When it was registered.
+    created_at: String,
+}
+
+/// Whose wallets.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "shows the parameters in the OpenAPI document")]
+struct AccountQuery {
+    /// The account, where an admin means another than the key's own.
+    account: Option<String>,
+}
+
+async fn answer(wallet: Wallet, context: &Context) -> Result<WalletAnswer, Problem> {
+    let available = match wallet.public_keys {
+        Some(_) => u64::from(unpaid_allowed(&wallet)),
+        None => context.store.free_addresses(&wallet.key).await?,
+    };
+    Ok(WalletAnswer {
+        account: wallet.key.account,
+        id: wallet.key.id,
+        network: wallet.network.to_string(),
+        public_keys: wallet.public_keys,
+        endpoints: wallet.endpoints,
+        confirmations: wallet.confirmations.map(|wish| wish.0),
+        gap_limit: wallet.gap_limit,
+        next_index: wallet.next_index,
+        available,
+        low: available < LOW,
+        created_at: rfc3339(wallet.created_at),
+    })
+}
+
+/// How many more addresses may be handed out until one of them is paid.
+fn unpaid_allowed(wallet: &Wallet) -> u32 {
+    wallet.used_end.saturating_add(wallet.gap_limit).saturating_sub(wallet.next_index)
+}
+
+fn chain_of<'c>(network: &NetworkId, context: &'c Context) -> Result<&'c dyn Chain, Problem> {
+    let chain = context.chains.get(network).ok_or(Problem::NotFound("followed network"))?;
+    Ok(chain.as_ref())
+}
+
+fn look_back_from(context: &Context) -> Timestamp {
+    let look_back = context.settings.config.defaults.look_back;
+    context.clock.now().plus_ms(-i64::try_from(look_back.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Register a wallet
+///
+/// Its addresses are watched from now on, and back for the look-back window: transfers to them that
+/// no intent waits for are its deposits. The same id with the same body answers 200; with another
+/// one 409 `id-conflict`. 409 `address-in-use` where an address is another wallet's. Private keys
+/// are refused. Scope: `write`.
+#[utoipa::path(post, path = "/v1/wallets", tag = "wallets", params(AccountQuery),
+    request_body = CreateWallet,
+    responses(
+        (status = 201, body = WalletAnswer, description = "Registered"),
+        (status = 200, body = WalletAnswer, description = "It was there")))]
+async fn create(
+    State(context): State<Context>,
+    Writer(caller): Writer,
+    mut parameters: Parameters,
+    Body(body): Body,
+) -> Result<Response, Problem> {
+    let account = caller.account(&mut parameters)?;
+    parameters.end()?;
+    let mut errors = Errors::default();
+    let request = Request::read(&body, &context, &mut errors);
+    let request = errors.finish(request)?;
+    let key = WalletKey { account, id: request.id.clone() };
+    let made = register(&key, &request, &context).await?;
+    let wallet = context.store.wallet(&key).await?.ok_or(Problem::NotFound("wallet"))?;
+    if wallet.request_hash != request.hash() {
+        return Err(Problem::WalletConflict);
+    }
+    let status = if made { StatusCode::CREATED } else { StatusCode::OK };
+    let location = format!("/v1/wallets/{}", key.id);
+    let answer = answer(wallet, &context).await?;
+    Ok((status, [(header::LOCATION, location)], Json(answer)).into_response())
+}
+
+/// Makes the wallet with its first addresses; false where the account has one of this id.
+async fn register(key: &WalletKey, request: &Request, context: &Context) -> Result<bool, Problem> {
+    let chain = chain_of(&request.network, context)?;
+    let mut transaction = context.store.begin().await?;
+    // As a follower does: the network is held before anything of it is locked.
+    transaction.lock_network(&request.network).await?;
+    if !transaction.create_wallet(&request.wallet(key, context.clock.now())).await? {
+        return Ok(false);
+    }
+    match &request.source {
+        Source::Keys(_) => {
+            let made = transaction.lock_wallet(key).await?.ok_or(Problem::Internal)?;
+            let from = look_back_from(context);
+            if extend_wallet(&mut transaction, chain, &made, 0, from).await? > 0 {
+                return Err(Problem::WalletAddressInUse("/public_keys".to_owned()));
+            }
+        }
+        Source::List(addresses) => {
+            let new = |listed: &request::Listed| NewAddress {
+                address: listed.address.clone(),
+                index: listed.index,
+                path: listed.path.clone(),
+                watch: chain.watch_key(&listed.address),
+            };
+            let new: Vec<_> = addresses.iter().map(new).collect();
+            let from = look_back_from(context);
+            let in_use = transaction.watch_addresses(key, &request.network, &new, from).await?;
+            if let Some(place) = in_use.first() {
+                let pointer = format!("/addresses/{place}/address");
+                return Err(Problem::WalletAddressInUse(pointer));
+            }
+        }
+    }
+    transaction.commit().await?;
+    context.wake(&request.network);
+    Ok(true)
+}
+
+/// List wallets
+///
+/// Newest first. Scope: `read`.
+#[utoipa::path(get, path = "/v1/wallets", tag = "wallets", params(AccountQuery, Paging),
+    responses((status = 200, body = Page<WalletAnswer>)))]
+async fn list(
+    State(context): State<Context>,
+    Reader(caller): Reader,
+    mut parameters: Parameters,
+) -> Result<Json<Page<WalletAnswer>>, Problem> {
+    let account = caller.listed_account(&mut parameters)?;
+    let paging = Paging::read(&mut parameters);
+    let after = paging.after(&mut parameters);
+    parameters.end()?;
+    let after = after.as_ref().map(|(time, key)| (*time, key.as_str()));
+    let wallets = context.store.wallets(account.as_deref(), after, paging.fetch()).await?;
+    let total = match paging.count {
+        true => Some(context.store.count_wallets(account.as_deref()).await?),
+        false => None,
+    };
+    let mut answers = Vec::with_capacity(wallets.len());
+    for wallet in wallets {
+        let place = time_cursor(wallet.created_at, &wallet.key.to_string());
+        answers.push((place, answer(wallet, &context).await?));
+    }
+    Ok(Json(paging.page(answers, total, |(place, _)| place.clone(), |(_, answer)| answer)))
+}
+
+/// Look at a wallet
+///
+/// Scope: `read`.
+#[utoipa::path(get, path = "/v1/wallets/{id}", tag = "wallets",
+    params(("id" = String, Path, description = "The backend's own id"), AccountQuery),
+    responses((status = 200, body = WalletAnswer)))]
+async fn get(
+    State(context): State<Context>,
+    Reader(caller): Reader,
+    Path(id): Path<String>,
+    mut parameters: Parameters,
+) -> Result<Json<WalletAnswer>, Problem> {
+    let account = caller.account(&mut parameters)?;
+    parameters.end()?;
+    let wallet = context.store.wallet(&WalletKey { account, id }).await?;
+    answer(wallet.ok_or(Problem::NotFound("wallet"))?, &context).await.map(Json)
+}
