@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use confirmd_chain::{Amount, Asset, Confirmations, Height};
-use confirmd_evm::{ReceiptEncoding, Traces};
+use confirmd_evm::Traces;
 
 use super::{
     Config, ConfigError, NetworkConfig, Problem, Provider, TokenConfig, Verify, list_of, nearest,
@@ -393,17 +393,11 @@ fn is_meant(symbol: &str, info: &AssetInfo) -> bool {
 fn receipts_refusal(wanted: &NetworkConfig, network: &Network) -> Option<String> {
     match network.receipts {
         None => Some("the registry does not name its encoding of receipts".to_owned()),
-        Some(encoding) if !encoding.is_supported() => Some(unproven(encoding)),
         Some(_) => wanted.start.filter(|start| *start < network.verify_from).map(|start| {
             let from = network.verify_from;
             format!("`start = {start}` is below {from}, from where on the registry allows it")
         }),
     }
-}
-
-fn unproven(encoding: ReceiptEncoding) -> String {
-    let name = encoding.as_str();
-    format!("its encoding of receipts, `{name}`, is not known to this version")
 }
 
 fn is_local(provider: &Provider) -> bool {

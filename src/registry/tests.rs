@@ -78,8 +78,15 @@ fn the_shipped_networks_have_their_facts() {
         assert_eq!(network.finality, Finality::Tag(Tag::Finalized), "{id}");
         assert!(!network.zero_bloom && !network.providers.is_empty(), "{id}");
     }
-    let polygon = registry.network("polygon").expect("polygon");
-    assert_eq!(polygon.verify_from, Height(80_084_800));
+    for network in registry.networks() {
+        let from = match network.id.as_str() {
+            "arbitrum" => 22_207_818,
+            "optimism" => 105_235_063,
+            "polygon" => 80_084_800,
+            _ => 0,
+        };
+        assert_eq!(network.verify_from, Height(from), "{}", network.id);
+    }
 }
 
 #[test]

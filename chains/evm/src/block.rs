@@ -111,8 +111,12 @@ impl Evm {
 
     /// The encoding by which the receipts root of a block at this height can be rebuilt.
     pub(crate) fn encoding_at(&self, height: u64) -> Option<ReceiptEncoding> {
-        let encoding = self.config.receipts.filter(|encoding| encoding.is_supported());
-        encoding.filter(|_| Height(height) >= self.config.verify_from)
+        self.config.receipts.filter(|_| self.is_committed(height))
+    }
+
+    /// Whether headers of this height commit to all that nodes show.
+    fn is_committed(&self, height: u64) -> bool {
+        Height(height) >= self.config.verify_from
     }
 
     async fn logs_answer(
@@ -148,7 +152,10 @@ impl Evm {
         receipts::check_order(&body.header, &body.hashes, &receipts)?;
         match encoding {
             Some(encoding) => receipts::prove(&body.header, &receipts, encoding)?,
-            None => receipts::explain_bloom(&body.header, &receipts)?,
+            None if self.is_committed(body.header.number) => {
+                receipts::explain_bloom(&body.header, &receipts)?;
+            }
+            None => receipts::cover_bloom(&body.header, &receipts)?,
         }
         let proven = encoding.is_some() && whole.as_ref().is_none_or(Transactions::are_proven);
         let proof = if proven { Proof::Commitment } else { Proof::Logs };
@@ -211,8 +218,8 @@ impl Evm {
     }
 
     /// The block's transactions, held against their root. Where the block itself is only known by
-    /// its logs, those of a type that this version cannot encode leave the list as it is said to
-    /// be.
+    /// its logs, those of a type that this version cannot encode, or that may stand outside the
+    /// root, leave the list as it is said to be.
     pub(crate) async fn whole<'a>(
         &self,
         provider: &Provider,
@@ -220,7 +227,8 @@ impl Evm {
         proof: Proof,
     ) -> Result<Option<Transactions<'a>>, Failure> {
         let Some(list) = body.whole.take() else { return Ok(None) };
-        if proof == Proof::Logs && !transactions::all_known(&list) {
+        let provable = self.is_committed(body.header.number) && transactions::all_known(&list);
+        if proof == Proof::Logs && !provable {
             return Ok(Some(Transactions::as_said(list)));
         }
         let opaque = transactions::opaque(&list, self.config.native)?;
@@ -311,6 +319,7 @@ impl Evm {
     fn check_filter(&self, header: &ProvenHeader, logs: &[Log<'_>]) -> Result<(), Refusal> {
         let ruled_out = !logs.is_empty()
             && !self.config.zero_bloom
+            && self.is_committed(header.number)
             && !self.blooms.may_hold_credit(&header.bloom);
         if ruled_out || !logs.iter().all(|log| self.sources.credits(log)) {
             return Err(Refusal::unproven(format!(

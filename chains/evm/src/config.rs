@@ -14,7 +14,8 @@ pub struct EvmConfig {
     pub finality: Finality,
     /// How receipts hash to the receipts root; none where it is not known.
     pub receipts: Option<ReceiptEncoding>,
-    /// The lowest height at which [`Verify::Receipts`] holds.
+    /// The lowest height at which [`Verify::Receipts`] holds. Below it nodes may show transactions
+    /// and receipts that the header does not commit to.
     pub verify_from: Height,
     /// How a block's transfers are known to be complete.
     pub verify: Verify,
@@ -91,7 +92,7 @@ pub enum ReceiptEncoding {
     Ethereum,
     /// The OP stack's, with nonce and version of deposits.
     Optimism,
-    /// Arbitrum Nitro's.
+    /// Arbitrum Nitro's: Ethereum's four fields, whatever else a receipt shows (`gasUsedForL1`).
     Arbitrum,
 }
 
@@ -126,33 +127,19 @@ impl ReceiptEncoding {
             Self::Arbitrum => "arbitrum",
         }
     }
-
-    /// Whether this version can rebuild roots by it.
-    #[must_use]
-    pub const fn is_supported(self) -> bool {
-        matches!(self, Self::Ethereum | Self::Optimism)
-    }
 }
 
 impl EvmConfig {
     /// Why the network cannot be followed as configured, if it cannot.
     #[must_use]
     pub fn problem(&self) -> Option<String> {
+        let unknown = self.verify == Verify::Receipts && self.receipts.is_none();
         let network = &self.network;
-        if self.verify == Verify::Logs {
-            return None;
-        }
-        match self.receipts {
-            None => Some(format!(
+        unknown.then(|| {
+            format!(
                 "{network}: verify = \"receipts\" needs to know how the network encodes receipts; \
                  use verify = \"logs\""
-            )),
-            Some(encoding) if !encoding.is_supported() => Some(format!(
-                "{network}: verify = \"receipts\" does not know the {:?} encoding of receipts yet; \
-                 use verify = \"logs\"",
-                encoding.as_str()
-            )),
-            Some(_) => None,
-        }
+            )
+        })
     }
 }

@@ -180,22 +180,22 @@ fn label(credits: &mut [Credit], logs: &[Log<'_>], sources: &Sources) -> Result<
 
 /// Whether a transaction, if it succeeds, moves native coin to a watched address.
 pub(crate) fn may_credit(transaction: &Transaction<'_>, watches: &WatchView<'_>) -> bool {
-    !transaction.value.is_zero()
+    !transaction.carries().is_zero()
         && transaction.receiver().is_some_and(|to| is_watched(&to, watches))
 }
 
 /// The native credit of a transaction that succeeded; none where it pays its own sender.
 pub(crate) fn of_value(at: u64, transaction: &Transaction<'_>) -> Result<Option<Credit>, Refusal> {
     let Some(to) = transaction.receiver() else { return Ok(None) };
-    let from = transaction.sender()?;
-    Ok((from != to && !transaction.value.is_zero()).then_some(Credit {
+    let (from, amount) = (transaction.sender()?, transaction.carries());
+    Ok((from != to && !amount.is_zero()).then_some(Credit {
         at,
         transaction: transaction.hash,
         place: Place::Value,
         token: None,
         from: Some(from),
         to,
-        amount: transaction.value,
+        amount,
         reference: None,
     }))
 }

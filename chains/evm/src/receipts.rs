@@ -187,16 +187,28 @@ pub fn prove(
 /// # Errors
 /// When the bloom is not the header's.
 pub fn explain_bloom(header: &ProvenHeader, receipts: &[Receipt<'_>]) -> Result<(), Refusal> {
+    if bloom_of(receipts) == header.bloom { Ok(()) } else { Err(unexplained(header)) }
+}
+
+/// The same for blocks whose header does not commit to all that nodes show: what it commits to has
+/// to be there.
+///
+/// # Errors
+/// When a bit of the header's bloom is not explained.
+pub fn cover_bloom(header: &ProvenHeader, receipts: &[Receipt<'_>]) -> Result<(), Refusal> {
+    if bloom_of(receipts).contains(&header.bloom) { Ok(()) } else { Err(unexplained(header)) }
+}
+
+fn bloom_of(receipts: &[Receipt<'_>]) -> Bloom {
     let mut bloom = Bloom::ZERO;
     for log in receipts.iter().flat_map(|receipt| &receipt.logs) {
         bloom.accrue(BloomInput::Raw(log.address.as_slice()));
         log.topics.as_slice().iter().for_each(|t| bloom.accrue(BloomInput::Raw(t.as_slice())));
     }
-    if bloom == header.bloom {
-        return Ok(());
-    }
-    Err(Refusal::unproven(format!(
-        "the logs of block {} do not add up to its bloom",
-        header.number
-    )))
+    bloom
+}
+
+fn unexplained(header: &ProvenHeader) -> Refusal {
+    let number = header.number;
+    Refusal::unproven(format!("the logs of block {number} do not add up to its bloom"))
 }

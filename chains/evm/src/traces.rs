@@ -122,7 +122,7 @@ impl Frame {
     /// Whether, as a root, it is the call that the transaction makes.
     fn is_of(&self, transaction: &Transaction<'_>) -> bool {
         let to_agrees = transaction.to.is_none() || transaction.to == self.to;
-        transaction.may_be_untraced() || (to_agrees && transaction.value == self.amount)
+        transaction.may_be_untraced() || (to_agrees && transaction.carries() == self.amount)
     }
 }
 

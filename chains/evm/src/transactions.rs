@@ -1,13 +1,15 @@
 //! Transactions: read, encoded, and held against the root that the header commits to.
 
 use alloy_primitives::{Address, B256, Signature, U64, U256, keccak256};
-use alloy_rlp::{EMPTY_STRING_CODE, Encodable};
+use alloy_rlp::{EMPTY_STRING_CODE, Encodable, Header};
 use serde::Deserialize;
 
 use crate::Refusal;
 use crate::header::ProvenHeader;
 use crate::receipts::DEPOSIT;
 use crate::rlp::{self, Items};
+
+mod arbitrum;
 
 /// A transaction as `eth_getBlockBy…` has it, of any type. Its calldata stays hex.
 #[derive(Clone, Debug, Deserialize)]
@@ -27,8 +29,8 @@ pub struct Transaction<'a> {
     gas: U64,
     /// The receiver; none where a contract is created.
     pub to: Option<Address>,
-    /// What it carries, in wei.
-    pub value: U256,
+    /// As it is shown. What it carries is [`Transaction::carries`].
+    value: U256,
     #[serde(borrow)]
     input: &'a str,
     #[serde(default)]
@@ -41,11 +43,25 @@ pub struct Transaction<'a> {
     access_list: Option<Vec<AccessItem>>,
     blob_versioned_hashes: Option<Vec<B256>>,
     authorization_list: Option<Vec<Authorization>>,
-    /// Proven by the signature, except in OP stack deposits, which encode it instead.
+    /// Proven by the signature, except in what a network itself puts into a block, which encodes
+    /// it instead.
     from: Option<Address>,
     source_hash: Option<B256>,
     mint: Option<U256>,
     is_system_tx: Option<bool>,
+    // Arbitrum's own types.
+    request_id: Option<B256>,
+    ticket_id: Option<B256>,
+    refund_to: Option<Address>,
+    max_refund: Option<U256>,
+    submission_fee_refund: Option<U256>,
+    l1_base_fee: Option<U256>,
+    deposit_value: Option<U256>,
+    retry_to: Option<Address>,
+    retry_value: Option<U256>,
+    retry_data: Option<&'a str>,
+    beneficiary: Option<Address>,
+    max_submission_fee: Option<U256>,
 }
 
 /// An entry of an EIP-2930 access list.
@@ -86,13 +102,30 @@ impl Transaction<'_> {
 
     /// Whether this version knows how transactions of its type are encoded.
     fn is_known(&self) -> bool {
-        matches!(self.kind(), 0..=4 | DEPOSIT)
+        self.is_signed() || self.kind() == DEPOSIT || arbitrum::is_known(self.kind())
+    }
+
+    /// Whether somebody signed it: Ethereum's own types. A network itself makes the others.
+    fn is_signed(&self) -> bool {
+        matches!(self.kind(), 0..=4)
+    }
+
+    /// What it carries to its receiver, in wei: nothing where its type has no value, whatever is
+    /// shown. Only what is encoded is proven.
+    #[must_use]
+    pub fn carries(&self) -> U256 {
+        match self.is_signed() || self.kind() == DEPOSIT || arbitrum::has_value(self.kind()) {
+            true => self.value,
+            false => U256::ZERO,
+        }
     }
 
     /// Whether nodes may show no call traces of it, or ones that say little: transactions that a
-    /// network itself makes, other than the OP stack's deposits.
+    /// network itself makes, other than the OP stack's deposits. Polygon's were shown as of type 0
+    /// once, without a signature.
     pub(crate) fn may_be_untraced(&self) -> bool {
-        !matches!(self.kind(), 0..=4 | DEPOSIT)
+        let unsigned = !self.is_signed() || (self.kind() == 0 && self.r.is_zero());
+        unsigned && self.kind() != DEPOSIT
     }
 
     fn unknown(&self) -> Refusal {
@@ -120,19 +153,20 @@ impl Transaction<'_> {
     /// Who receives its value: whom it calls, or the contract that it creates.
     #[must_use]
     pub fn receiver(&self) -> Option<Address> {
-        // The OP stack's deposits count their nonces elsewhere.
-        let creates = matches!(self.kind(), 0..=4);
-        let created = || creates.then(|| Some(self.sender().ok()?.create(self.nonce.to())));
+        // The nonces of the others count elsewhere.
+        let created =
+            || self.is_signed().then(|| Some(self.sender().ok()?.create(self.nonce.to())));
         self.to.or_else(|| created().flatten())
     }
 
-    /// The sender, recovered from the signature over what the block commits to.
+    /// The sender, recovered from the signature over what the block commits to; where nobody
+    /// signed, as it is named.
     ///
     /// # Errors
-    /// When the signature recovers to nobody.
+    /// When the signature recovers to nobody, or nobody is named.
     pub fn sender(&self) -> Result<Address, Refusal> {
         let nobody = || Refusal::unproven(format!("transaction {} has no sender", self.hash));
-        if self.kind() == DEPOSIT || !self.is_known() {
+        if !self.is_signed() {
             return self.from.ok_or_else(nobody);
         }
         let mut signed = Vec::new();
@@ -151,13 +185,42 @@ impl Transaction<'_> {
             0 => self.legacy_fields(form, out),
             1..=4 => self.typed_fields(kind, form, out),
             DEPOSIT => self.deposit_fields(out),
+            _ if arbitrum::is_known(kind) => self.arbitrum_fields(kind, out),
             _ => Err(self.unknown()),
         })
     }
 
+    /// Its hash, from how it is encoded in the block.
+    fn hash_of(&self, encoded: &[u8]) -> B256 {
+        let Some((kind, payload)) = encoded.split_first().filter(|_| self.kind() == STATE_SYNC)
+        else {
+            return keccak256(encoded);
+        };
+        // Bor hashes these as a list of one field, and encodes that field alone.
+        let mut hashed = vec![*kind];
+        let header = Header { list: true, payload_length: payload.len() };
+        header.encode(&mut hashed);
+        hashed.extend_from_slice(payload);
+        keccak256(&hashed)
+    }
+
+    /// Its encoding as a provider has it. That it is of the type that is shown matters: what is
+    /// taken raw is not looked into, and a payment must not pass for a type without value.
+    fn push_raw(&self, raw: &str, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        let start = out.len();
+        rlp::push_hex(raw, out)?;
+        match out.get(start).map(|first| u64::from(*first)) {
+            Some(first) if first == self.kind() => Ok(()),
+            _ => Err(Refusal::unproven(format!(
+                "transaction {} is shown with another type than it is encoded with",
+                self.hash
+            ))),
+        }
+    }
+
     fn legacy_fields(&self, form: Form, out: &mut Vec<u8>) -> Result<(), Refusal> {
         self.nonce.encode(out);
-        self.fee(self.gas_price, "gasPrice")?.encode(out);
+        self.given(self.gas_price, "gasPrice")?.encode(out);
         self.payload(out)?;
         match (form, self.legacy_chain_id()) {
             (Form::InBlock, _) => {
@@ -176,22 +239,20 @@ impl Transaction<'_> {
 
     /// EIP-2930, EIP-1559, EIP-4844 and EIP-7702, each of which adds to the one before.
     fn typed_fields(&self, kind: u64, form: Form, out: &mut Vec<u8>) -> Result<(), Refusal> {
-        self.chain_id
-            .ok_or_else(|| Refusal::malformed("a transaction without chainId"))?
-            .encode(out);
+        self.given(self.chain_id, "chainId")?.encode(out);
         self.nonce.encode(out);
         if kind == 1 {
-            self.fee(self.gas_price, "gasPrice")?.encode(out);
+            self.given(self.gas_price, "gasPrice")?.encode(out);
         } else {
-            self.fee(self.max_priority_fee_per_gas, "maxPriorityFeePerGas")?.encode(out);
-            self.fee(self.max_fee_per_gas, "maxFeePerGas")?.encode(out);
+            self.given(self.max_priority_fee_per_gas, "maxPriorityFeePerGas")?.encode(out);
+            self.given(self.max_fee_per_gas, "maxFeePerGas")?.encode(out);
         }
         self.payload(out)?;
         rlp::list(out, |out| {
             self.access_list.iter().flatten().try_for_each(|item| item.encode(out))
         })?;
         if kind == 3 {
-            self.fee(self.max_fee_per_blob_gas, "maxFeePerBlobGas")?.encode(out);
+            self.given(self.max_fee_per_blob_gas, "maxFeePerBlobGas")?.encode(out);
             rlp::list(out, |out| {
                 self.blob_versioned_hashes.iter().flatten().for_each(|hash| hash.encode(out));
                 Ok(())
@@ -212,12 +273,9 @@ impl Transaction<'_> {
 
     /// The OP stack's deposits, from the L1 to the L2.
     fn deposit_fields(&self, out: &mut Vec<u8>) -> Result<(), Refusal> {
-        let (Some(source), Some(from)) = (self.source_hash, self.from) else {
-            return Err(Refusal::malformed("a deposit without sourceHash or from"));
-        };
-        source.encode(out);
-        from.encode(out);
-        self.encode_to(out);
+        self.given(self.source_hash, "sourceHash")?.encode(out);
+        self.given(self.from, "from")?.encode(out);
+        Self::encode_address(self.to, out);
         self.mint.unwrap_or_default().encode(out);
         self.value.encode(out);
         self.gas.encode(out);
@@ -228,20 +286,22 @@ impl Transaction<'_> {
     /// The fields that all signed types have in this order.
     fn payload(&self, out: &mut Vec<u8>) -> Result<(), Refusal> {
         self.gas.encode(out);
-        self.encode_to(out);
+        Self::encode_address(self.to, out);
         self.value.encode(out);
         rlp::hex_string(self.input, out)
     }
 
-    fn encode_to(&self, out: &mut Vec<u8>) {
-        match self.to {
-            Some(to) => to.encode(out),
+    /// An address; an empty string in the place of none.
+    fn encode_address(address: Option<Address>, out: &mut Vec<u8>) {
+        match address {
+            Some(address) => address.encode(out),
             None => out.push(EMPTY_STRING_CODE),
         }
     }
 
-    fn fee(&self, fee: Option<U256>, name: &str) -> Result<U256, Refusal> {
-        fee.ok_or_else(|| Refusal::malformed(format!("transaction {} has no {name}", self.hash)))
+    /// A field that its type has to have.
+    fn given<T>(&self, field: Option<T>, name: &str) -> Result<T, Refusal> {
+        field.ok_or_else(|| Refusal::malformed(format!("transaction {} has no {name}", self.hash)))
     }
 }
 
@@ -292,7 +352,7 @@ impl<'a> Transactions<'a> {
     ) -> Result<Self, Refusal> {
         let encoded = Items::encode(&list, |at, transaction, out| {
             match raw.iter().find(|(place, _)| *place == at) {
-                Some((_, raw)) => rlp::push_hex(raw, out),
+                Some((_, raw)) => transaction.push_raw(raw, out),
                 None => transaction.encode(Form::InBlock, out),
             }
         })?;
@@ -325,7 +385,7 @@ impl<'a> Transactions<'a> {
             .list
             .get(n)
             .ok_or_else(|| Refusal::unproven(format!("there is no transaction {n}")))?;
-        let hash = self.encoded.as_ref().map(|encoded| keccak256(encoded.get(n)));
+        let hash = self.encoded.as_ref().map(|encoded| transaction.hash_of(encoded.get(n)));
         if hash.is_some_and(|hash| hash != transaction.hash) {
             return Err(Refusal::unproven(format!(
                 "transaction {} does not hash to its hash",

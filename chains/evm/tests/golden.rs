@@ -170,9 +170,9 @@ fn null_is_never_empty_f4() {
 #[test]
 fn transactions_of_an_unknown_type_are_refused_by_name() {
     let mut block = golden(MANY)["block"].clone();
-    block["transactions"][3]["type"] = json!("0x64");
+    block["transactions"][3]["type"] = json!("0x78");
     let refusal = prove_transactions(&block).unwrap_err();
-    assert!(refusal.to_string().contains("type 0x64"), "{refusal}");
+    assert!(refusal.to_string().contains("type 0x78"), "{refusal}");
 }
 
 #[test]

@@ -26,8 +26,9 @@ fn a_network_is_followed_by_registry_and_configuration_together() {
         (bsc.threshold, bsc.threshold_source),
         (Confirmations(200), ThresholdSource::Default)
     );
-    assert_eq!((bsc.verify, base.verify), (Verify::Receipts, Verify::Receipts));
-    assert_eq!(arbitrum.verify, Verify::Logs, "its encoding of receipts is not known yet");
+    for network in [arbitrum, base, bsc] {
+        assert_eq!(network.verify, Verify::Receipts, "{}", network.network.id);
+    }
     assert_eq!(bsc.poll_interval, Duration::from_millis(500));
     assert_eq!(base.poll_interval, Duration::from_secs(1));
     assert_eq!(bsc.providers[0].name, "publicnode");
@@ -63,9 +64,9 @@ fn what_the_registry_does_not_allow_is_refused_by_name() {
             .to_owned()),
         ("[networks.solana]\n",
          format!("1: networks.solana: no registry file has the id `solana`; {unknown}")),
-        ("[networks.arbitrum]\nverify = \"receipts\"\n",
-         "2: networks.arbitrum.verify: `receipts` is refused for arbitrum: its encoding of \
-          receipts, `arbitrum`, is not known to this version".to_owned()),
+        ("[networks.arbitrum]\nverify = \"receipts\"\nstart = 1\n",
+         "2: networks.arbitrum.verify: `receipts` is refused for arbitrum: `start = 1` is below \
+          22207818, from where on the registry allows it".to_owned()),
         ("[networks.polygon]\nverify = \"receipts\"\nstart = 80084799\n",
          "2: networks.polygon.verify: `receipts` is refused for polygon: `start = 80084799` is \
           below 80084800, from where on the registry allows it".to_owned()),
