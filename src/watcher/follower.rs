@@ -18,6 +18,7 @@ use tracing::{info, warn};
 use super::backfill::Backfiller;
 use super::branch::{Branch, BranchError, Ours};
 use super::commit::{Committer, Step};
+use super::dispute::{Dispute, Place, Ruling};
 use super::progress::StatusBoard;
 use super::sharing::Grant;
 use super::{Followed, back_off};
@@ -47,6 +48,7 @@ pub struct Follower {
     sealed: Arc<Notify>,
     board: StatusBoard,
     tidied: Timestamp,
+    dispute: Dispute,
 }
 
 /// What a follower holds while it owns its network.
@@ -109,6 +111,7 @@ impl Follower {
             grant,
             watches: Arc::default(),
             sealed: Arc::default(),
+            dispute: Dispute::default(),
         }
     }
 
@@ -289,13 +292,16 @@ impl Follower {
         if first.header.parent != cursor.hash {
             let next = blocks.swap_remove(0).header;
             post.ahead = None;
-            // Where the branch up to there does not outweigh ours, all of it may.
-            for tip in [&next, &heads.latest] {
-                if let Some(branch) = self.better_branch(post, cursor, tip, heads).await? {
-                    return self.switch_branch(post, cursor, branch).await;
+            let ours = Place { height: cursor.height, hash: cursor.hash.clone() };
+            return match self.settle(post, &ours, &next.parent).await? {
+                Ruling::Leave { is_agreed } => {
+                    // Where the branch up to there does not outweigh ours, all of it may.
+                    let tips = [&next, &heads.latest];
+                    self.leave_for(post, cursor, &tips, heads, is_agreed).await
                 }
-            }
-            return Ok(Progress::AtTip);
+                Ruling::Wait => Ok(Progress::AtTip),
+                Ruling::Stand { .. } => Ok(Progress::Moved),
+            };
         }
         self.commit(post, &blocks, None).await?;
         Ok(Progress::Moved)
@@ -309,10 +315,19 @@ impl Follower {
         heads: &Heads,
         version: WatchVersion,
     ) -> Result<Progress, StepError> {
-        if heads.latest.hash != cursor.hash
-            && let Some(branch) = self.better_branch(post, cursor, &heads.latest, heads).await?
-        {
-            return self.switch_branch(post, cursor, branch).await;
+        if let Some(ours) = self.ours_instead_of(&heads.latest, cursor).await? {
+            match self.settle(post, &ours, &heads.latest.hash).await? {
+                Ruling::Leave { is_agreed } => {
+                    let tips = [&heads.latest];
+                    if self.leave_for(post, cursor, &tips, heads, is_agreed).await?
+                        == Progress::Moved
+                    {
+                        return Ok(Progress::Moved);
+                    }
+                }
+                Ruling::Wait => return Ok(Progress::AtTip),
+                Ruling::Stand { .. } => return Ok(Progress::Moved),
+            }
         }
         if self.committer.store.has_unsealed_backfills(&self.committer.network).await? {
             // They may have been decoded before these watches came.
@@ -323,29 +338,81 @@ impl Follower {
         Ok(Progress::AtTip)
     }
 
+    /// Our block at the height of the one that is shown, where it is another.
+    async fn ours_instead_of(
+        &self,
+        shown: &Header,
+        cursor: &Cursor,
+    ) -> Result<Option<Place>, StepError> {
+        if shown.hash == cursor.hash {
+            return Ok(None);
+        }
+        let ours = self.committer.store.block(&self.committer.network, shown.height).await?;
+        let other = ours.filter(|ours| ours.hash != shown.hash);
+        Ok(other.map(|ours| Place { height: ours.height, hash: ours.hash }))
+    }
+
+    /// Where providers show another block in the place of ours: who is right.
+    async fn settle(
+        &mut self,
+        post: &Post,
+        ours: &Place,
+        theirs: &BlockHash,
+    ) -> Result<Ruling, StepError> {
+        let (store, network) = (&self.committer.store, &self.committer.network);
+        let irreversible = match post.finalized {
+            Some(height) => store.block(network, height).await?,
+            None => None,
+        };
+        let irreversible =
+            irreversible.map(|header| Place { height: header.height, hash: header.hash });
+        let now = self.committer.clock.now();
+        let chain = self.followed.chain.as_ref();
+        Ok(self.dispute.settle(chain, ours, theirs, irreversible.as_ref(), now).await)
+    }
+
+    /// Follows the first of the branches that end in `tips` that is to be followed, if one is.
+    async fn leave_for(
+        &mut self,
+        post: &mut Post,
+        cursor: &Cursor,
+        tips: &[&Header],
+        heads: &Heads,
+        is_agreed: bool,
+    ) -> Result<Progress, StepError> {
+        for tip in tips {
+            if let Some(branch) = self.better_branch(post, cursor, tip, heads, is_agreed).await? {
+                return self.switch_branch(post, cursor, branch).await;
+            }
+        }
+        Ok(Progress::AtTip)
+    }
+
     /// The providers' branch that ends in `tip`, where it is another one and to be followed: the
     /// family prefers it by its weight (a lower head alone is no reorg, the provider may be
-    /// behind), or the network calls a block on it irreversible that is not ours.
+    /// behind), several providers agree on it, or the network calls a block on it irreversible
+    /// that is not ours.
     async fn better_branch(
         &self,
         post: &mut Post,
         cursor: &Cursor,
         tip: &Header,
         heads: &Heads,
+        is_agreed: bool,
     ) -> Result<Option<Branch>, StepError> {
         let (store, network) = (&self.committer.store, &self.committer.network);
         let ours = store.block(network, tip.height).await?;
         if ours.is_some_and(|ours| ours.hash == tip.hash) {
             return Ok(None);
         }
-        let is_irreversible = self.is_irreversible_elsewhere(post, heads).await?;
-        if post.lost.contains(&tip.hash) && !is_irreversible {
+        let is_due = is_agreed || self.is_irreversible_elsewhere(post, heads).await?;
+        if post.lost.contains(&tip.hash) && !is_due {
             return Ok(None);
         }
         let chain = self.followed.chain.as_ref();
         let ours = Ours { store, chain, network, cursor, finalized: post.finalized };
         match ours.weigh(tip).await? {
-            Some(weighed) if weighed.is_preferred || is_irreversible => {
+            Some(weighed) if weighed.is_preferred || is_due => {
                 weighed.branch.map(Some).map_err(StepError::Stopped)
             }
             _ => {

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `follower` | the cursor, block by block; reorgs |
 //! | `branch` | another branch, held against ours down to the common ancestor |
+//! | `dispute` | whose branch counts, where providers show different ones |
 //! | `progress` | the status and the gauges |
 //! | `commit` | what a step writes, in one transaction |
 //! | `backfill` | looking again for watches that came later |
@@ -17,6 +18,7 @@ mod adjust;
 mod backfill;
 mod branch;
 mod commit;
+mod dispute;
 mod expiry;
 mod follower;
 mod housekeeping;

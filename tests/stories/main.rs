@@ -8,6 +8,7 @@ mod cli;
 mod databases;
 mod explain;
 mod fleet;
+mod forks;
 mod instances;
 mod lifecycle;
 mod orphans;

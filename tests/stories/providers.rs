@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use crate::proxy::Proxy;
 use crate::rig::{Options, Rig, node};
 
-async fn provider(rig: &Rig, name: &str) -> Value {
+pub(crate) async fn provider(rig: &Rig, name: &str) -> Value {
     let (_, status) = rig.get("/scanner/status").await;
     let providers = status["networks"][0]["providers"].as_array().expect("a list").clone();
     providers.into_iter().find(|provider| provider["name"] == name).expect("it is shown")
 }
 
 /// Waits until the status shows a provider at fault. It is written every two seconds.
-async fn at_fault(rig: &Rig, name: &str, fault: &str) {
+pub(crate) async fn at_fault(rig: &Rig, name: &str, fault: &str) {
     rig.until(&format!("{name} is shown as {fault}"), async |rig| {
         let provider = provider(rig, name).await;
         (provider["faults"][fault].as_u64() >= Some(1)).then_some(())
@@ -21,22 +21,34 @@ async fn at_fault(rig: &Rig, name: &str, fault: &str) {
     .await;
 }
 
-/// A block's logs or receipts go missing at the first provider; the second one serves.
+/// The first provider lies about a block's logs, receipts or transactions; the second one serves.
 async fn the_second_one_serves(
     verify: &'static str,
     lie: impl FnMut(&str, &Value, &mut Value) + Send + 'static,
 ) {
+    the_second_one_pays(verify, "USDC", |liar| liar.lie(lie)).await;
+}
+
+/// The same, of an asset, with whatever the first provider does.
+async fn the_second_one_pays(verify: &'static str, asset: &str, begin: impl FnOnce(&Proxy)) {
     let anvil = node(32).await;
     let liar = Proxy::start(anvil.url()).await;
     let honest = Proxy::start(anvil.url()).await;
     let providers = vec![("liar", liar.url.clone()), ("honest", honest.url.clone())];
     let rig = Rig::on(anvil, Options { verify, providers, ..Options::default() }).await;
     let to = rig.fresh_address();
-    rig.expect("seen", "USDC", "5", to).await;
-    liar.lie(lie);
-    rig.pay(to, 5).await;
+    rig.expect("seen", asset, "5", to).await;
+    begin(&liar);
+    let whole = U256::from(5) * U256::from(10).pow(U256::from(18));
+    match asset {
+        "native" => rig.anvil().pay(rig.anvil().accounts()[1], to, whole).await.expect("pays"),
+        _ => rig.pay(to, 5).await,
+    };
     rig.mine(2).await;
-    rig.until_status("seen", "confirmed").await;
+    let seen = rig.until_status("seen", "confirmed").await;
+    assert_eq!(seen["rails"][0]["received"], "5");
+    rig.receiver.wait_for_event("seen", "payment.confirmed").await;
+    assert_eq!(rig.receiver.told_of("seen"), ["payment.detected", "payment.confirmed"]);
     at_fault(&rig, "liar", "unproven").await;
     assert_eq!(provider(&rig, "honest").await["faults"]["unproven"], 0);
 }
@@ -69,6 +81,45 @@ async fn one_dropped_log_is_caught_by_the_receipts_root_i3_f3() {
                 receipt["logs"].as_array_mut().into_iter().for_each(|logs| drop(logs.pop()));
             }
         }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_altered_amount_is_caught_by_the_roots_i3_i10_f5() {
+    for asset in ["USDC", "native"] {
+        the_second_one_pays("receipts", asset, |liar| {
+            liar.lie(|method, _, result| match method {
+                "eth_getBlockReceipts" => {
+                    let receipts = result.as_array_mut().into_iter().flatten();
+                    for log in receipts.flat_map(|r| r["logs"].as_array_mut()).flatten() {
+                        log["data"] = json!(format!("0x{:064x}", 7_000_000_000_000_000_000_u64));
+                    }
+                }
+                _ => {
+                    let list = result.get_mut("transactions").and_then(Value::as_array_mut);
+                    for transaction in list.into_iter().flatten().filter(|t| t.is_object()) {
+                        transaction["value"] = json!("0x6124fee993bc0000");
+                    }
+                }
+            });
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_swapped_blocks_are_caught_by_their_heights_and_hashes_i3_f5_f8() {
+    the_second_one_pays("receipts", "USDC", |liar| {
+        liar.twist(|request| {
+            let height = request["params"][0].as_str().and_then(|text| text.strip_prefix("0x"));
+            let height = height.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+            if let (Some("eth_getBlockByNumber"), Some(height)) =
+                (request["method"].as_str(), height)
+            {
+                request["params"][0] = json!(format!("{:#x}", height ^ 1));
+            }
+        });
     })
     .await;
 }

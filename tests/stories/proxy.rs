@@ -11,6 +11,9 @@ use tokio::net::TcpListener;
 /// Changes the result of a call, given its method, parameters and honest result.
 pub(crate) type Fault = Box<dyn FnMut(&str, &Value, &mut Value) + Send>;
 
+/// Changes a request before the node sees it.
+type Twist = Box<dyn FnMut(&mut Value) + Send>;
+
 /// The proxy. Honest until it is told otherwise.
 #[derive(Clone)]
 pub(crate) struct Proxy {
@@ -20,8 +23,9 @@ pub(crate) struct Proxy {
 }
 
 struct Shared {
-    node: String,
+    node: Mutex<String>,
     client: reqwest::Client,
+    twist: Mutex<Twist>,
     fault: Mutex<Fault>,
     /// Methods that it does not have.
     lacks: &'static [&'static str],
@@ -36,8 +40,13 @@ impl Proxy {
     /// Stands in front of a node, and does not have these methods.
     pub(crate) async fn without(lacks: &'static [&'static str], node: String) -> Self {
         let client = reqwest::Client::builder().build().expect("a client");
-        let shared =
-            Arc::new(Shared { node, client, fault: Mutex::new(Box::new(|_, _, _| {})), lacks });
+        let shared = Arc::new(Shared {
+            node: Mutex::new(node),
+            client,
+            twist: Mutex::new(Box::new(|_| {})),
+            fault: Mutex::new(Box::new(|_, _, _| {})),
+            lacks,
+        });
         let router = Router::new().fallback(forward).with_state(shared.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
@@ -49,11 +58,29 @@ impl Proxy {
     pub(crate) fn lie(&self, fault: impl FnMut(&str, &Value, &mut Value) + Send + 'static) {
         *self.shared.fault.lock().expect("no test panics with it") = Box::new(fault);
     }
+
+    /// Asks the node something else than it was asked from now on.
+    pub(crate) fn twist(&self, twist: impl FnMut(&mut Value) + Send + 'static) {
+        *self.shared.twist.lock().expect("no test panics with it") = Box::new(twist);
+    }
+
+    /// Stands in front of another node from now on.
+    pub(crate) fn serve(&self, node: String) {
+        *self.shared.node.lock().expect("no test panics with it") = node;
+    }
 }
 
 async fn forward(State(shared): State<Arc<Shared>>, body: Bytes) -> Json<Value> {
-    let request: Value = serde_json::from_slice(&body).expect("JSON-RPC");
-    let sent = shared.client.post(&shared.node).json(&request).send().await;
+    let mut request: Value = serde_json::from_slice(&body).expect("JSON-RPC");
+    let node = shared.node.lock().expect("no test panics with it").clone();
+    {
+        let mut twist = shared.twist.lock().expect("no test panics with it");
+        match &mut request {
+            Value::Array(requests) => requests.iter_mut().for_each(|request| twist(request)),
+            request => twist(request),
+        }
+    }
+    let sent = shared.client.post(&node).json(&request).send().await;
     let mut answer: Value = match sent {
         Ok(answer) => answer.json().await.expect("JSON-RPC"),
         Err(_) => json!({ "jsonrpc": "2.0", "id": request["id"],

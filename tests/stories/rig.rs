@@ -46,6 +46,8 @@ pub(crate) struct Options {
     pub(crate) late_window: &'static str,
     /// How far behind the head blocks are final: twice this.
     pub(crate) slots_in_an_epoch: u64,
+    /// `quorum`.
+    pub(crate) quorum: usize,
     /// Names and URLs of the providers; the node itself where there are none.
     pub(crate) providers: Vec<(&'static str, String)>,
     /// More TOML for the configuration.
@@ -65,6 +67,7 @@ impl Default for Options {
             threshold: 3,
             late_window: "24h",
             slots_in_an_epoch: 32,
+            quorum: 1,
             providers: Vec::new(),
             more: String::new(),
             fee_proxies: None,
@@ -427,7 +430,7 @@ fn configuration(options: &Options, anvil: &Anvil, store: &str, receiver: &str) 
         })
         .collect();
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/config/networks");
-    let Options { verify, threshold, late_window, more, .. } = options;
+    let Options { verify, threshold, late_window, quorum, more, .. } = options;
     format!(
         "registry = [\"{shipped}\", \"networks\"]\n\
          [server]\nlisten = \"127.0.0.1:0\"\n\
@@ -438,6 +441,7 @@ fn configuration(options: &Options, anvil: &Anvil, store: &str, receiver: &str) 
          secrets = [\"{SECRET}\"]\nallow_private = true\n\
          [defaults]\nendpoints = [\"backend\"]\nlate_window = \"{late_window}\"\n\
          [networks.anvil]\nthreshold = {threshold}\nverify = \"{verify}\"\n\
+         quorum = {quorum}\n\
          poll_interval = \"50ms\"\n{providers}\n{more}\n"
     )
 }

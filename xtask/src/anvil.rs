@@ -42,6 +42,8 @@ pub struct AnvilOptions {
     pub automine: bool,
     /// Time of block 0, in seconds since the epoch; the node's own clock where there is none.
     pub genesis_timestamp: Option<u64>,
+    /// The URL of a node whose chain it goes on from, and the last block that both share.
+    pub fork: Option<(String, u64)>,
 }
 
 impl Default for AnvilOptions {
@@ -52,6 +54,7 @@ impl Default for AnvilOptions {
             block_time: None,
             automine: true,
             genesis_timestamp: None,
+            fork: None,
         }
     }
 }
@@ -137,6 +140,9 @@ impl Anvil {
         };
         if let Some(seconds) = options.genesis_timestamp {
             command.args(["--timestamp", &seconds.to_string()]);
+        }
+        if let Some((url, height)) = &options.fork {
+            command.args(["--fork-url", url, "--fork-block-number", &height.to_string()]);
         }
         let mut server = Server::start("anvil", &mut command, Signal::SIGKILL)?;
         let port = loop {

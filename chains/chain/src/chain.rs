@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 use crate::{
-    Address, Amount, Asset, Block, BlockHash, Header, Heads, Height, Mempool, TransactionId,
-    Wallet, WalletError, WatchKey, WatchSet, Work,
+    Address, Amount, Asset, Block, BlockHash, Header, Heads, Height, Mempool, Timestamp,
+    TransactionId, Wallet, WalletError, WatchKey, WatchSet, Work,
 };
 
 /// Which block is asked for.
@@ -70,7 +70,7 @@ pub struct ProviderStatus {
     /// How long its last answer took, in milliseconds.
     pub latency_ms: u64,
     /// How often each kind of fault was seen since the start (`rate_limited`, `stale`, `unproven`,
-    /// `unreachable`, `malformed`, `wrong_chain`).
+    /// `unreachable`, `malformed`, `wrong_chain`, `forked`).
     pub faults: BTreeMap<&'static str, u64>,
     /// The last fault in words, without URL or credentials.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,6 +94,17 @@ pub struct ProbeReport {
     pub methods: BTreeMap<String, bool>,
     /// What is wrong, in words; without URL or credentials.
     pub problem: Option<String>,
+}
+
+/// What one provider says of some heights, when it is asked by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Witness {
+    /// The provider's name.
+    pub provider: String,
+    /// The time of its newest block.
+    pub newest: Timestamp,
+    /// The block that it names at each height that it was asked about, in that order.
+    pub names: Vec<Option<BlockHash>>,
 }
 
 /// A network that can be followed. One implementation per family.
@@ -180,6 +191,19 @@ pub trait Chain: Send + Sync + 'static {
     /// follower polls beside it.
     async fn woken(&self) {
         std::future::pending::<()>().await;
+    }
+
+    /// Asks every provider by itself which blocks stand at these heights. Who does not answer is
+    /// left out. For when providers show different branches, not for every block; a family that
+    /// proves which one counts has none.
+    async fn witnesses(&self, heights: &[Height]) -> Vec<Witness> {
+        let _ = heights;
+        Vec::new()
+    }
+
+    /// Puts a provider aside that serves another branch than ours, which others serve too.
+    fn accuse(&self, provider: &str, words: &str) {
+        let _ = (provider, words);
     }
 
     /// The providers as they are now.

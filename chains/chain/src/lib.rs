@@ -20,7 +20,9 @@ pub use amount::{Amount, AmountError};
 pub use block::{
     Block, BlockHash, Confirmations, Header, Heads, Height, Proof, Timestamp, Work, WorkError,
 };
-pub use chain::{AddressError, At, Chain, ChainError, Inclusion, ProbeReport, ProviderStatus};
+pub use chain::{
+    AddressError, At, Chain, ChainError, Inclusion, ProbeReport, ProviderStatus, Witness,
+};
 pub use mempool::{FeeRate, Mempool, Spend, Unconfirmed};
 pub use secret::looks_secret;
 pub use transfer::TransferIndexError;

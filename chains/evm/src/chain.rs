@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use confirmd_chain::{
     Address, AddressError, Amount, Asset, At, Block, Chain, ChainError, Header, Heads, Height,
     Inclusion, ProbeReport, ProviderStatus, TransactionId, Wallet, WalletError, WatchKey, WatchSet,
+    Witness,
 };
-use confirmd_rpc::{Answer, AskError, Failure, Pool, Provider, Request};
+use confirmd_rpc::{Answer, AskError, Failure, Fault, FaultKind, Pool, Provider, Request};
 use futures_util::future::join_all;
 use serde::Deserialize;
 
@@ -36,7 +37,7 @@ pub struct Evm {
     pub(crate) tracers: Tracers,
     window: Window,
     /// How many providers have to name a block's hash before it is taken.
-    quorum: usize,
+    pub(crate) quorum: usize,
     /// The newest block that any provider showed.
     newest: Mutex<Option<Header>>,
     subscribed: Once,
@@ -127,33 +128,6 @@ impl Evm {
         Ok(body.header.to_chain())
     }
 
-    /// Holds a block that one provider proved against what the others name at its height.
-    async fn check_quorum(&self, header: &Header, proven_by: &str) -> Result<(), ChainError> {
-        let mut agreed = vec![proven_by.to_owned()];
-        let mut objections = Vec::new();
-        for provider in self.pool.order() {
-            if agreed.len() >= self.quorum {
-                break;
-            }
-            if provider.name() == proven_by || !provider.status().healthy {
-                continue;
-            }
-            match self.header_from(&provider, &At::Height(header.height)).await {
-                Ok(theirs) if theirs.hash == header.hash => agreed.push(provider.name().to_owned()),
-                Ok(theirs) => objections.push(format!("{} names {}", provider.name(), theirs.hash)),
-                Err(failure) => objections.push(format!("{}: {failure}", provider.name())),
-            }
-        }
-        if agreed.len() >= self.quorum {
-            return Ok(());
-        }
-        let (height, hash, quorum) = (header.height, &header.hash, self.quorum);
-        let (agreed, objections) = (agreed.join(", "), objections.join("; "));
-        Err(ChainError::Unproven(format!(
-            "block {height}: {quorum} providers have to name {hash}, so far {agreed}; {objections}"
-        )))
-    }
-
     /// Whether these heads are far behind what was seen before.
     fn is_stale(&self, heads: &Heads) -> bool {
         let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
@@ -221,11 +195,10 @@ impl Chain for Evm {
         let asked = self.pool.ask(|provider| async move {
             calls::check_chain(&provider, self.config.chain_id).await?;
             let block = self.block_from(&provider, at, watches).await?;
-            Ok((block, provider))
+            self.check_quorum(&block.header, &provider).await?;
+            Ok(block)
         });
-        let (block, provider) = asked.await?;
-        self.check_quorum(&block.header, provider.name()).await?;
-        Ok(block)
+        Ok(asked.await?)
     }
 
     async fn blocks(
@@ -241,15 +214,15 @@ impl Chain for Evm {
             let asked = self.pool.ask(|provider| async move {
                 calls::check_chain(&provider, self.config.chain_id).await?;
                 let blocks = self.range_from(&provider, from, last, watches).await?;
-                Ok((blocks, provider))
+                // The last one's hash commits to all before it.
+                if let Some(last) = blocks.last() {
+                    self.check_quorum(&last.header, &provider).await?;
+                }
+                Ok(blocks)
             });
             match asked.await {
-                Ok((blocks, provider)) => {
+                Ok(blocks) => {
                     self.window.grow(wanted);
-                    // The last one's hash commits to all before it.
-                    if let Some(last) = blocks.last() {
-                        self.check_quorum(&last.header, provider.name()).await?;
-                    }
                     return Ok(blocks);
                 }
                 Err(AskError::TooMuch(words)) if self.window.shrink(wanted) => {
@@ -314,6 +287,14 @@ impl Chain for Evm {
             }
         });
         self.pool.woken().await;
+    }
+
+    async fn witnesses(&self, heights: &[Height]) -> Vec<Witness> {
+        self.ask_witnesses(heights).await
+    }
+
+    fn accuse(&self, provider: &str, words: &str) {
+        self.pool.accuse(provider, &Fault::new(FaultKind::Forked, words));
     }
 
     fn providers(&self) -> Vec<ProviderStatus> {

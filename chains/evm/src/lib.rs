@@ -16,6 +16,7 @@
 //! | `internal` | which provider shows call traces |
 //! | `block` | one block, by receipts or by logs |
 //! | `range` | many irreversible blocks |
+//! | `agreement` | what several providers say of the same height |
 //! | `chain` | [`Evm`]: the contract |
 //! | `probe` | a live look at every provider |
 //! | `uri` | payment URIs (EIP-681) |
@@ -26,6 +27,7 @@
 //! follower links it.
 
 mod address;
+mod agreement;
 mod block;
 mod bloom;
 mod calls;

@@ -121,17 +121,20 @@ pub enum FaultKind {
     Malformed,
     /// It serves another network.
     WrongChain,
+    /// It serves another branch than the one that is followed, and that others serve.
+    Forked,
 }
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::RateLimited,
         Self::Stale,
         Self::Unproven,
         Self::Unreachable,
         Self::Malformed,
         Self::WrongChain,
+        Self::Forked,
     ];
 
     /// Its name in the status and the metrics.
@@ -144,6 +147,7 @@ impl FaultKind {
             Self::Unreachable => "unreachable",
             Self::Malformed => "malformed",
             Self::WrongChain => "wrong_chain",
+            Self::Forked => "forked",
         }
     }
 }
@@ -177,6 +181,9 @@ pub enum Failure {
     /// It does not have what was asked for, which is no fault. The next one is asked.
     #[error("not there: {0}")]
     Missing(String),
+    /// Others say otherwise, and it is not known who is wrong. The next one is asked.
+    #[error("{0}")]
+    Contested(String),
     /// It lacks a method. The next one is asked.
     #[error("unsupported: {0}")]
     Unsupported(String),

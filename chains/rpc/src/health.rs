@@ -51,6 +51,11 @@ impl Health {
         }
     }
 
+    /// Whether the provider itself asked to be left alone until later.
+    pub(crate) fn is_resting(&self, now: Instant) -> bool {
+        self.aside.is_some_and(|aside| aside.strict && now < aside.until)
+    }
+
     /// From when on it may be asked where nobody else is left.
     pub(crate) fn last_resort_at(&self) -> Option<Instant> {
         self.aside.map(|aside| match aside.strict {

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::http::client;
 use crate::provider::Provider;
 use crate::wake::Wake;
-use crate::{AskError, ConfigError, Failure, FaultKind, Limits, ProviderConfig, Request};
+use crate::{AskError, ConfigError, Failure, Fault, FaultKind, Limits, ProviderConfig, Request};
 
 /// A network's providers.
 #[derive(Debug)]
@@ -75,6 +75,13 @@ impl Pool {
     #[must_use]
     pub fn statuses(&self) -> Vec<ProviderStatus> {
         self.providers.iter().map(|provider| provider.status()).collect()
+    }
+
+    /// Puts a provider aside for what shows only in comparison with others.
+    pub fn accuse(&self, provider: &str, fault: &Fault) {
+        if let Some(accused) = self.providers.iter().find(|other| other.name() == provider) {
+            accused.fault(fault, Instant::now());
+        }
     }
 
     /// All providers by health: those in good standing as configured, then those that came back a
@@ -200,13 +207,14 @@ impl Failures {
     fn add(&mut self, provider: &Provider, failure: &Failure) {
         match failure {
             Failure::Fault(fault) => match fault.kind {
-                FaultKind::Unproven | FaultKind::Stale => self.unproven = true,
+                FaultKind::Unproven | FaultKind::Stale | FaultKind::Forked => self.unproven = true,
                 FaultKind::WrongChain => self.hopeless = true,
                 FaultKind::RateLimited | FaultKind::Unreachable | FaultKind::Malformed => {
                     self.unavailable = true;
                 }
             },
             Failure::Missing(_) => self.missing = true,
+            Failure::Contested(_) => self.unproven = true,
             Failure::Unsupported(_) => self.unsupported = true,
             Failure::Invalid(_) => self.hopeless = true,
             // These end the asking and are never added.

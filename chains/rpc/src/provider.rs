@@ -108,6 +108,13 @@ impl Provider {
         }
     }
 
+    /// Whether it asked to be left alone for a while (429). Others that are put aside may still be
+    /// asked what they think of a branch.
+    #[must_use]
+    pub fn is_resting(&self) -> bool {
+        self.health().is_resting(Instant::now())
+    }
+
     pub(crate) fn health(&self) -> MutexGuard<'_, Health> {
         // Plain counters: a panic elsewhere cannot leave them half changed.
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
