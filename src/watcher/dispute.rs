@@ -82,34 +82,47 @@ fn judge(
     now: Timestamp,
     is_old: bool,
 ) -> Ruling {
-    if let Some(place) = irreversible {
-        let (right, wrong) = sides(witnesses, 1, &place.hash);
-        if !right.is_empty() && !wrong.is_empty() {
-            return Ruling::Stand { wrong: names(&wrong) };
-        }
-    }
-    let (keep, left) = sides(witnesses, 0, &ours.hash);
+    let lost = irreversible.map_or_else(Vec::new, |place| {
+        let (right, wrong) = sides(witnesses.iter(), 1, &place.hash);
+        if right.is_empty() { Vec::new() } else { names(&wrong) }
+    });
+    let votes = || witnesses.iter().filter(|witness| !lost.contains(&witness.provider));
+    let (keep, left) = sides(votes(), 0, &ours.hash);
     let newest = left.iter().map(|witness| witness.newest).max().unwrap_or(now).min(now);
     let keep = keep.iter().filter(|w| w.newest.plus_ms(STILL_AFTER_MS) >= newest).count();
-    let agree = left.iter().filter(|witness| witness.names[0].as_ref() == Some(theirs)).count();
-    match (keep, agree) {
-        (0, _) => Ruling::Leave { is_agreed: agree > 1 },
-        (keep, agree) if agree > keep => Ruling::Leave { is_agreed: true },
-        _ if left.is_empty() || !is_old => Ruling::Wait,
-        _ => Ruling::Stand { wrong: names(&left) },
+    let agree = left.iter().filter(|witness| named(witness, 0) == Some(theirs)).count();
+    if agree == 0 && !lost.is_empty() {
+        return Ruling::Stand { wrong: lost };
     }
+    if keep == 0 || agree > keep {
+        return Ruling::Leave { is_agreed: agree > 1 };
+    }
+    if !is_old {
+        return Ruling::Wait;
+    }
+    if left.is_empty() {
+        // Who shows the branch is silent when asked for it, or names ours: then it is the one that
+        // is asked first.
+        let silent = votes().find(|witness| named(witness, 0).is_none());
+        let shows = silent.or_else(|| votes().next());
+        return Ruling::Stand { wrong: names(shows.as_slice()) };
+    }
+    Ruling::Stand { wrong: names(&left) }
 }
 
 /// The witnesses that name this block where they were asked for the n-th time, and those that name
 /// another one there.
 fn sides<'w>(
-    witnesses: &'w [Witness],
+    witnesses: impl Iterator<Item = &'w Witness>,
     n: usize,
     ours: &BlockHash,
 ) -> (Vec<&'w Witness>, Vec<&'w Witness>) {
-    let named = |witness: &Witness| witness.names.get(n).cloned().flatten();
-    let spoke = witnesses.iter().filter(|witness| named(witness).is_some());
-    spoke.partition(|witness| named(witness).as_ref() == Some(ours))
+    let spoke = witnesses.filter(|witness| named(witness, n).is_some());
+    spoke.partition(|witness| named(witness, n) == Some(ours))
+}
+
+fn named(witness: &Witness, n: usize) -> Option<&BlockHash> {
+    witness.names.get(n)?.as_ref()
 }
 
 fn names(witnesses: &[&Witness]) -> Vec<String> {
@@ -146,12 +159,14 @@ mod tests {
         let (alone, agreed) =
             (Ruling::Leave { is_agreed: false }, Ruling::Leave { is_agreed: true });
         let (a, b, c) = (("a", 0, "ours", "f"), ("b", 0, "theirs", "f"), ("c", 0, "theirs", "f"));
+        let b_keeps = ("b", 0, "ours", "f");
+        let (b_lost, c_lost) = (("b", 0, "theirs", "g"), ("c", 0, "theirs", "g"));
         let cases = [
             ("nobody to ask", vec![], alone.clone()),
             ("the only one left it", vec![b], alone.clone()),
             ("two left it", vec![b, c], agreed.clone()),
             ("one against one", vec![a, b], stand(&["b"])),
-            ("one against two", vec![a, b, c], agreed),
+            ("one against two", vec![a, b, c], agreed.clone()),
             ("two against one", vec![a, ("d", 0, "ours", "f"), b], stand(&["b"])),
             (
                 "two that left it for different ones",
@@ -160,16 +175,14 @@ mod tests {
             ),
             ("the one that keeps to it stands still", vec![("a", 31_000, "ours", "f"), b], alone),
             ("it does not, by the clock", vec![a, ("b", -9_000_000, "theirs", "f")], stand(&["b"])),
-            ("the other one is behind", vec![a, ("b", 0, "-", "f")], Ruling::Wait),
+            ("who shows it names ours when asked", vec![b_keeps, a], stand(&["b"])),
+            ("who shows it is silent", vec![a, ("b", 0, "-", "f")], stand(&["b"])),
+            ("one against two, irreversibly", vec![a, b_lost, c_lost], stand(&["b", "c"])),
+            ("everybody, irreversibly", vec![b_lost], alone),
             (
-                "one against two, irreversibly",
-                vec![a, ("b", 0, "theirs", "g"), ("c", 0, "theirs", "g")],
-                stand(&["b", "c"]),
-            ),
-            (
-                "everybody, irreversibly",
-                vec![("b", 0, "theirs", "g")],
-                Ruling::Leave { is_agreed: false },
+                "an irreversible one beside two that left it",
+                vec![b, c, ("d", 0, "fourth", "g")],
+                agreed,
             ),
         ];
         for (name, witnesses, expected) in cases {

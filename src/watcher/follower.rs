@@ -299,8 +299,7 @@ impl Follower {
                     let tips = [&next, &heads.latest];
                     self.leave_for(post, cursor, &tips, heads, is_agreed).await
                 }
-                Ruling::Wait => Ok(Progress::AtTip),
-                Ruling::Stand { .. } => Ok(Progress::Moved),
+                Ruling::Wait | Ruling::Stand { .. } => Ok(Progress::AtTip),
             };
         }
         self.commit(post, &blocks, None).await?;
@@ -325,8 +324,7 @@ impl Follower {
                         return Ok(Progress::Moved);
                     }
                 }
-                Ruling::Wait => return Ok(Progress::AtTip),
-                Ruling::Stand { .. } => return Ok(Progress::Moved),
+                Ruling::Wait | Ruling::Stand { .. } => return Ok(Progress::AtTip),
             }
         }
         if self.committer.store.has_unsealed_backfills(&self.committer.network).await? {

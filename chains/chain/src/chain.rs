@@ -193,8 +193,8 @@ pub trait Chain: Send + Sync + 'static {
         std::future::pending::<()>().await;
     }
 
-    /// Asks every provider by itself which blocks stand at these heights. Who does not answer is
-    /// left out. For when providers show different branches, not for every block; a family that
+    /// Asks every provider by itself which blocks stand at these heights, in the order in which
+    /// they are asked for anything else. Who does not answer names nothing. For when providers show different branches, not for every block; a family that
     /// proves which one counts has none.
     async fn witnesses(&self, heights: &[Height]) -> Vec<Witness> {
         let _ = heights;

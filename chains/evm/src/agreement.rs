@@ -1,7 +1,7 @@
 //! What several providers say of the same height.
 
 use alloy_primitives::B256;
-use confirmd_chain::{At, BlockHash, Header, Height, Witness};
+use confirmd_chain::{At, BlockHash, Header, Height, Timestamp, Witness};
 use confirmd_rpc::{Answer, CallError, Failure, Fault, FaultKind, Provider};
 use futures_util::future::join_all;
 
@@ -55,15 +55,27 @@ impl Evm {
         Err(if is_early { Failure::Missing(words) } else { Failure::Contested(words) })
     }
 
-    /// What each provider names at these heights; also of those that are put aside, unless they
-    /// asked for it.
+    /// What each provider names at these heights, the one that is asked first before the others;
+    /// also of those that are put aside, unless they asked for it.
     pub(crate) async fn ask_witnesses(&self, heights: &[Height]) -> Vec<Witness> {
-        let able = self.pool.providers().iter().filter(|provider| !provider.is_resting());
+        let order = self.pool.order();
+        let able = order.iter().filter(|provider| !provider.is_resting());
         let asked = able.map(|provider| self.witness(provider, heights));
-        join_all(asked).await.into_iter().filter_map(Result::ok).collect()
+        join_all(asked).await
     }
 
-    async fn witness(&self, provider: &Provider, heights: &[Height]) -> Result<Witness, Failure> {
+    async fn witness(&self, provider: &Provider, heights: &[Height]) -> Witness {
+        let said = self.names(provider, heights).await;
+        let (newest, names) = said.unwrap_or_else(|_| (Timestamp(0), vec![None; heights.len()]));
+        Witness { provider: provider.name().to_owned(), newest, names }
+    }
+
+    /// The time of a provider's newest block, and the blocks that it names.
+    async fn names(
+        &self,
+        provider: &Provider,
+        heights: &[Height],
+    ) -> Result<(Timestamp, Vec<Option<BlockHash>>), Failure> {
         calls::check_chain(provider, self.config.chain_id).await?;
         let mut requests = vec![calls::latest()?];
         for height in heights {
@@ -73,11 +85,7 @@ impl Evm {
         let newest = answers.next().ok_or_else(|| Failure::malformed("no answer"))??;
         let (newest, _) = header::read::<B256>(newest.as_bytes())?;
         let names = answers.zip(heights).map(|(answer, height)| named(answer, *height));
-        Ok(Witness {
-            provider: provider.name().to_owned(),
-            newest: newest.to_chain().time,
-            names: names.collect(),
-        })
+        Ok((newest.to_chain().time, names.collect()))
     }
 }
 
