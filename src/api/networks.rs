@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use confirmd_chain::{Asset, ProbeReport};
+use confirmd_chain::{Asset, ContractProbe, ProbeReport};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -174,8 +174,21 @@ struct ProviderProbe {
     latency_ms: u64,
     /// Which methods work.
     methods: BTreeMap<String, bool>,
+    /// What stands at the addresses of Request Network's fee proxies, by their names in the registry
+    /// (`erc20`).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    fee_proxies: BTreeMap<String, ContractAnswer>,
     /// What is wrong, in words.
     problem: Option<String>,
+}
+
+/// What a live look at a contract's address found.
+#[derive(Debug, Serialize, ToSchema)]
+struct ContractAnswer {
+    /// Whether there is a contract.
+    has_code: bool,
+    /// Whether it takes a payment of nothing in a registered token.
+    call_valid: bool,
 }
 
 /// Look at a network's providers now
@@ -204,6 +217,11 @@ async fn probe(
     Ok(Json(ProbeAnswer { network: network.to_string(), providers }))
 }
 
+fn show_contract((name, found): (&'static str, ContractProbe)) -> (String, ContractAnswer) {
+    let ContractProbe { has_code, call_valid } = found;
+    (name.to_owned(), ContractAnswer { has_code, call_valid })
+}
+
 fn show_probe(report: ProbeReport) -> ProviderProbe {
     ProviderProbe {
         provider: report.provider,
@@ -212,6 +230,7 @@ fn show_probe(report: ProbeReport) -> ProviderProbe {
         head: report.head.map(|height| height.0),
         latency_ms: report.latency_ms,
         methods: report.methods,
+        fee_proxies: report.fee_proxies.into_iter().map(show_contract).collect(),
         problem: report.problem,
     }
 }

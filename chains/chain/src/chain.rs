@@ -77,6 +77,15 @@ pub struct ProviderStatus {
     pub last_fault: Option<String>,
 }
 
+/// What a live look at a contract's address found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ContractProbe {
+    /// Whether there is a contract.
+    pub has_code: bool,
+    /// Whether it takes a payment of nothing, so that it is the contract that it should be.
+    pub call_valid: bool,
+}
+
 /// What a live look at a network's providers found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ProbeReport {
@@ -92,6 +101,9 @@ pub struct ProbeReport {
     pub latency_ms: u64,
     /// Which methods it has, by name.
     pub methods: BTreeMap<String, bool>,
+    /// What stands at the addresses of the network's fee proxies, by their names in the registry.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub fee_proxies: BTreeMap<&'static str, ContractProbe>,
     /// What is wrong, in words; without URL or credentials.
     pub problem: Option<String>,
 }

@@ -21,7 +21,8 @@ pub use block::{
     Block, BlockHash, Confirmations, Header, Heads, Height, Proof, Timestamp, Work, WorkError,
 };
 pub use chain::{
-    AddressError, At, Chain, ChainError, Inclusion, ProbeReport, ProviderStatus, Witness,
+    AddressError, At, Chain, ChainError, ContractProbe, Inclusion, ProbeReport, ProviderStatus,
+    Witness,
 };
 pub use mempool::{FeeRate, Mempool, Spend, Unconfirmed};
 pub use secret::looks_secret;

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use alloy_primitives::U64;
-use confirmd_chain::{At, BlockHash, Height, ProbeReport, WatchSet};
+use alloy_primitives::{Address, U64};
+use confirmd_chain::{At, BlockHash, ContractProbe, Height, ProbeReport, WatchSet};
 use confirmd_rpc::{CallError, Provider};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::chain::Evm;
 use crate::config::Verify;
+use crate::references;
 
 /// The head as the probe needs it.
 #[derive(Deserialize)]
@@ -28,6 +29,7 @@ impl Evm {
             head: None,
             latency_ms: 0,
             methods: BTreeMap::new(),
+            fee_proxies: BTreeMap::new(),
             problem: None,
         };
         if let Err(error) = self.fill(provider, &mut report).await {
@@ -69,8 +71,28 @@ impl Evm {
         if shows("trace_block") || shows("debug_traceBlockByHash") {
             self.tracers.look_again(provider);
         }
+        if let Some(proxy) = self.sources.token_proxy {
+            report.fee_proxies.insert("erc20", self.token_proxy(provider, proxy).await);
+        }
         report.problem = self.verify_problem(provider, report, head.hash).await;
         Ok(())
+    }
+
+    /// What stands at the address of the fee proxy for tokens. To be valid it has to let anybody
+    /// pay nothing in a registered token.
+    async fn token_proxy(&self, provider: &Provider, proxy: Address) -> ContractProbe {
+        let code = provider.call("eth_getCode", (proxy, "latest")).await;
+        let code = code.and_then(|code| code.decode::<String>());
+        let has_code = code.is_ok_and(|code| code.len() > 2);
+        let call_valid = match self.sources.tokens.iter().min() {
+            Some(token) if has_code => {
+                let data = references::payment_of_nothing(*token, proxy);
+                let call = json!({ "from": proxy, "to": proxy, "data": data });
+                provider.call("eth_call", (call, "latest")).await.is_ok()
+            }
+            _ => false,
+        };
+        ContractProbe { has_code, call_valid }
     }
 
     fn logs_filter(&self, hash: &str) -> (serde_json::Value,) {

@@ -12,7 +12,7 @@
 //!   event. So the event is the credit, known by its log's place whatever else a provider shows;
 //!   the same movement in a call trace is passed over (I2). Who paid, the event does not say.
 
-use alloy_primitives::{Address, B256, U256, b256, hex, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, b256, hex, keccak256};
 
 use crate::Refusal;
 use crate::logs::Log;
@@ -91,6 +91,19 @@ fn address(word: &[u8; 32]) -> Result<Address, Refusal> {
         true => Ok(Address::from_slice(address)),
         false => Err(Refusal::malformed("a fee proxy's event with no address in an address")),
     }
+}
+
+/// The call data of a payment of nothing in `token` to `to`, through the proxy for tokens.
+pub(crate) fn payment_of_nothing(token: Address, to: Address) -> Bytes {
+    const PAY: &str =
+        "transferFromWithReferenceAndFee(address,address,uint256,bytes,uint256,address)";
+    let nothing = U256::ZERO.to_be_bytes::<32>();
+    // The reference's length and bytes stand behind the six arguments.
+    let place = U256::from(6 * 32).to_be_bytes::<32>();
+    let length = U256::from(8).to_be_bytes::<32>();
+    let words = [token.into_word().0, to.into_word().0, nothing, place, nothing, nothing, length];
+    let words = words.iter().chain([&nothing]).flatten().copied();
+    keccak256(PAY)[..4].iter().copied().chain(words).collect()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ mod support;
 
 use alloy_primitives::{Address as Raw, B256, U256, address};
 use confirmd_chain::{
-    Asset, At, Block, Chain, Height, Proof, TransferIndex, WatchSet, WatchVersion,
+    Asset, At, Block, Chain, ContractProbe, Height, Proof, TransferIndex, WatchSet, WatchVersion,
 };
 use confirmd_evm::{Evm, EvmConfig, FeeProxies as Configured, Verify, reference_topic};
 use support::text;
@@ -161,4 +161,27 @@ async fn a_reference_whose_amount_did_not_arrive_labels_nothing_i11_f24() {
     let block = shop.block(&evm, paid).await;
     let usdc = Asset::Token(text(shop.token.address));
     assert_eq!(credited(&block), [(usdc, "99".to_owned(), true, vec![])]);
+}
+
+#[tokio::test]
+async fn a_probe_says_whether_the_fee_proxy_is_there_and_takes_payments() {
+    let anvil = Anvil::start(AnvilOptions::default()).await.unwrap();
+    let shop = Shop::open(&anvil).await;
+    let nobody = address!("0x000000000000000000000000000000000000dead");
+    let cases = [
+        (shop.proxies.erc20, true, true),
+        // A contract, and another one.
+        (shop.proxies.native, true, false),
+        (nobody, false, false),
+    ];
+    for (proxy, has_code, call_valid) in cases {
+        let mut config = shop.config(Verify::Receipts);
+        config.fee_proxies.erc20 = Some(text(proxy));
+        config.fee_proxies.native = None;
+        let reports = shop.follow(config).probe().await;
+        let expected = ContractProbe { has_code, call_valid };
+        assert_eq!(reports[0].fee_proxies.get("erc20"), Some(&expected), "{proxy}");
+    }
+    let config = support::config(vec![text(shop.token.address)]);
+    assert!(shop.follow(config).probe().await[0].fee_proxies.is_empty(), "none is configured");
 }
