@@ -173,7 +173,11 @@ mod tests {
                 vec![a, b, ("c", 0, "third", "f")],
                 stand(&["b", "c"]),
             ),
-            ("the one that keeps to it stands still", vec![("a", 31_000, "ours", "f"), b], alone),
+            (
+                "the one that keeps to it stands still",
+                vec![("a", 31_000, "ours", "f"), b],
+                alone.clone(),
+            ),
             ("it does not, by the clock", vec![a, ("b", -9_000_000, "theirs", "f")], stand(&["b"])),
             ("who shows it names ours when asked", vec![b_keeps, a], stand(&["b"])),
             ("who shows it is silent", vec![a, ("b", 0, "-", "f")], stand(&["b"])),
