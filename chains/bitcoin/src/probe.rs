@@ -19,6 +19,7 @@ impl Bitcoin {
             head: None,
             latency_ms: 0,
             methods: BTreeMap::new(),
+            fee_proxies: BTreeMap::new(),
             problem: None,
         };
         if let Err(failure) = self.fill(provider, &mut report).await {

@@ -206,8 +206,8 @@ pub trait Chain: Send + Sync + 'static {
     }
 
     /// Asks every provider by itself which blocks stand at these heights, in the order in which
-    /// they are asked for anything else. Who does not answer names nothing. For when providers show different branches, not for every block; a family that
-    /// proves which one counts has none.
+    /// they are asked for anything else. Who does not answer names nothing. For when providers show
+    /// different branches, not for every block; a family that proves which one counts has none.
     async fn witnesses(&self, heights: &[Height]) -> Vec<Witness> {
         let _ = heights;
         Vec::new()
