@@ -4,9 +4,9 @@ use std::sync::{Mutex, Once, PoisonError};
 
 use async_trait::async_trait;
 use confirmd_chain::{
-    Address, AddressError, At, Block, Chain, ChainError, Header, Heads, Height, Inclusion, Mempool,
-    ProbeReport, Proof, ProviderStatus, TransactionId, Wallet, WalletError, WatchKey, WatchSet,
-    Work,
+    Address, AddressError, Amount, Asset, At, Block, Chain, ChainError, Header, Heads, Height,
+    Inclusion, Mempool, ProbeReport, Proof, ProviderStatus, TransactionId, Wallet, WalletError,
+    WatchKey, WatchSet, Work,
 };
 use confirmd_rpc::{AskError, Failure, Pool, Provider};
 use futures_util::future::join_all;
@@ -18,7 +18,7 @@ use crate::headers::{Headers, block_hash};
 use crate::lookup::Recent;
 use crate::mempool::Pending;
 use crate::zmq::Zmq;
-use crate::{Hash256, calls, receiving, script};
+use crate::{Hash256, calls, receiving, script, uri};
 
 /// A provider whose newest block is so many below the newest that was seen lags behind the others,
 /// or behind what it said before.
@@ -295,6 +295,10 @@ impl Chain for Bitcoin {
     /// There is no other way to send the coin than by outputs.
     fn sees_internal_transfers(&self) -> bool {
         true
+    }
+
+    fn payment_uri(&self, to: &Address, asset: &Asset, amount: Amount) -> Option<String> {
+        (*asset == Asset::Native).then(|| uri::payment_uri(to, amount))
     }
 
     fn parse_wallet(&self, text: &str) -> Result<Box<dyn Wallet>, WalletError> {

@@ -41,6 +41,7 @@ mod receiving;
 mod refusal;
 pub mod script;
 pub mod transaction;
+mod uri;
 pub mod wallet;
 pub mod work;
 mod zmq;
