@@ -125,6 +125,8 @@ fn block(height: u64, hits: u64) -> Block {
         transfers: ((height - 1) * hits + 1..=height * hits).map(transfer).collect(),
         spends: Vec::new(),
         proof: Proof::Commitment,
+        provider: "node".into(),
+        examined: 7,
         watches: WatchVersion(1),
     }
 }

@@ -47,6 +47,8 @@ CREATE TABLE scans (
     last_height  BIGINT NOT NULL,
     last_hash    TEXT   NOT NULL,
     proof        TEXT   NOT NULL,                 -- commitment, logs
+    provider     TEXT   NOT NULL,                 -- who showed them
+    examined     BIGINT NOT NULL,                 -- what was held against the watches
     matched      BIGINT NOT NULL,                 -- transfers that hit a watch
     began_at     BIGINT NOT NULL,                 -- when the first of them was committed
     committed_at BIGINT NOT NULL                  -- when the last of them was

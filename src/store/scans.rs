@@ -9,7 +9,7 @@ use crate::settlement::NetworkId;
 /// The most blocks that one row tells of.
 const LONGEST: u64 = 256;
 
-/// Linked blocks that were committed one after the other, proven alike.
+/// Linked blocks that were committed one after the other, shown by one provider and proven alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scan {
     /// The lowest of them.
@@ -18,6 +18,10 @@ pub struct Scan {
     pub last: (Height, BlockHash),
     /// How they were proven.
     pub proof: Proof,
+    /// Who showed them: a provider's name in the configuration.
+    pub provider: String,
+    /// How much in them was held against the watches ([`Block::examined`]).
+    pub examined: u64,
     /// How many transfers in them hit a watch.
     pub matched: u64,
     /// When the first of them was committed.
@@ -45,6 +49,8 @@ fn scan(row: &AnyRow) -> Result<Scan> {
             "logs" => Proof::Logs,
             other => return Err(StoreError::corrupt("proof", other)),
         },
+        provider: column(row, "provider")?,
+        examined: number(row, "examined")?,
         matched: number(row, "matched")?,
         began_at: Timestamp(column(row, "began_at")?),
         committed_at: Timestamp(column(row, "committed_at")?),
@@ -83,7 +89,8 @@ impl Transaction {
         blocks: &[Block],
         now: Timestamp,
     ) -> Result<()> {
-        let alike = blocks.chunk_by(|one, next| one.proof == next.proof);
+        let alike =
+            blocks.chunk_by(|one, next| (one.proof, &one.provider) == (next.proof, &next.provider));
         for blocks in alike.flat_map(|alike| alike.chunks(usize::try_from(LONGEST).unwrap_or(1))) {
             if !self.extend_scan(network, blocks, now).await? {
                 self.insert_scan(network, blocks, now).await?;
@@ -101,9 +108,9 @@ impl Transaction {
         let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return Ok(true) };
         let done = sqlx::query(
             "UPDATE scans SET last_height = $2, last_hash = $3, matched = matched + $4,
-                 committed_at = $5
+                 committed_at = $5, examined = examined + $10
              WHERE position = (SELECT MAX(position) FROM scans WHERE network = $1)
-                 AND proof = $6 AND last_hash = $7 AND first_height > $8",
+                 AND proof = $6 AND last_hash = $7 AND first_height > $8 AND provider = $9",
         )
         .bind(network.as_str())
         .bind(signed(last.header.height.0))
@@ -113,6 +120,8 @@ impl Transaction {
         .bind(proof_text(first.proof))
         .bind(first.header.parent.as_str())
         .bind(signed(last.header.height.0) - signed(LONGEST))
+        .bind(&*first.provider)
+        .bind(signed(examined(blocks)))
         .execute(&mut *self.inner)
         .await?;
         Ok(done.rows_affected() == 1)
@@ -127,8 +136,8 @@ impl Transaction {
         let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return Ok(()) };
         sqlx::query(
             "INSERT INTO scans (network, first_height, first_hash, last_height, last_hash, proof,
-                 matched, began_at, committed_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)",
+                 matched, began_at, committed_at, provider, examined)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10)",
         )
         .bind(network.as_str())
         .bind(signed(first.header.height.0))
@@ -138,6 +147,8 @@ impl Transaction {
         .bind(proof_text(first.proof))
         .bind(signed(matched(blocks)))
         .bind(now.0)
+        .bind(&*first.provider)
+        .bind(signed(examined(blocks)))
         .execute(&mut *self.inner)
         .await?;
         Ok(())
@@ -158,6 +169,10 @@ impl Transaction {
         .await?;
         Ok(done.rows_affected())
     }
+}
+
+fn examined(blocks: &[Block]) -> u64 {
+    blocks.iter().map(|block| block.examined).sum()
 }
 
 fn matched(blocks: &[Block]) -> u64 {

@@ -384,6 +384,8 @@ mod tests {
             transfers: Vec::new(),
             spends: Vec::new(),
             proof: Proof::Commitment,
+            provider: "node".into(),
+            examined: 7,
             watches: WatchVersion(*version),
         };
         (10..).zip(versions).map(block).collect()

@@ -7,14 +7,17 @@ use confirmd::watcher::Housekeeper;
 use confirmd_chain::{Height, Proof};
 use serde_json::json;
 
-use crate::support::{Api, OTHER, READER, WRITER, address, on_both, order};
+use crate::support::{Api, EXAMINED, OTHER, PROVIDER, READER, WRITER, address, on_both, order};
 
 async fn range(api: &Api, height: u64) -> Option<(u64, u64, u64)> {
     let bsc = NetworkId::from("bsc");
     let scan = api.context.store.scan_of(&bsc, Height(height)).await.expect("the ledger");
     scan.map(|scan| {
-        assert_eq!(scan.proof, Proof::Commitment);
-        (scan.first.0.0, scan.last.0.0, scan.matched)
+        let (first, last) = (scan.first.0.0, scan.last.0.0);
+        let examined = (last + 1 - first) * EXAMINED;
+        let told = (scan.proof, scan.provider.as_str(), scan.examined);
+        assert_eq!(told, (Proof::Commitment, PROVIDER, examined));
+        (first, last, scan.matched)
     })
 }
 

@@ -48,7 +48,12 @@ async fn a_transaction_is_explained_by_what_was_scanned_and_by_the_chain_i3_i11(
         assert_eq!(answer["block"].is_object(), on_chain, "{answer}");
         assert_eq!(answer["scanned"].is_object(), on_chain, "{answer}");
         if on_chain {
-            assert_eq!(answer["scanned"]["proof"], "commitment");
+            let scanned = &answer["scanned"];
+            assert_eq!(
+                (&scanned["proof"], &scanned["provider"]),
+                (&json!("commitment"), &json!("node"))
+            );
+            assert!(scanned["examined"].as_u64() >= scanned["matched"].as_u64(), "{scanned}");
         }
     }
     let told = explain(&rig, "paid", pays).await;

@@ -167,6 +167,8 @@ fn block(height: u64) -> Block {
         transfers: Vec::new(),
         spends: Vec::new(),
         proof: Proof::Commitment,
+        provider: "node".into(),
+        examined: 7,
         watches: WatchVersion::default(),
     }
 }

@@ -22,6 +22,8 @@ pub struct Scanned {
     pub transfers: Vec<Transfer>,
     /// The watched outpoints that are spent, in the order of the block.
     pub spends: Vec<Spend>,
+    /// How many outputs were held against the watches.
+    pub examined: u64,
     /// The script of the coinbase's input, at the beginning of which the height stands.
     coinbase: Vec<u8>,
 }
@@ -67,7 +69,8 @@ pub fn scan(
             header.hash
         )));
     }
-    Ok(Scanned { header, transfers: found.transfers, spends: found.spends, coinbase })
+    let Found { transfers, spends, examined } = found;
+    Ok(Scanned { header, transfers, spends, examined, coinbase })
 }
 
 impl Scanned {
@@ -109,6 +112,8 @@ fn height_push(height: u64) -> Vec<u8> {
 pub(crate) struct Found {
     pub(crate) transfers: Vec<Transfer>,
     pub(crate) spends: Vec<Spend>,
+    /// Outputs.
+    pub(crate) examined: u64,
 }
 
 impl Found {
@@ -131,6 +136,7 @@ impl Found {
         }
         let mut data: Option<Data> = None;
         for (vout, output) in (0_u32..).zip(transaction.outputs()) {
+            self.examined += 1;
             let Some(watch) = WatchKey::new(output.script).filter(|key| watches.contains(key))
             else {
                 continue;

@@ -148,6 +148,8 @@ impl Bitcoin {
             transfers: scanned.transfers,
             spends: scanned.spends,
             proof: Proof::Commitment,
+            provider: provider.name().into(),
+            examined: scanned.examined,
             watches: view.version(),
         })
     }

@@ -194,7 +194,7 @@ pub enum Proof {
 }
 
 /// A block with those of its transfers that hit a watch.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Eq)]
 pub struct Block {
     /// Its place in the chain.
     pub header: Header,
@@ -204,8 +204,25 @@ pub struct Block {
     pub spends: Vec<Spend>,
     /// How their completeness is known.
     pub proof: Proof,
+    /// Who showed it: a provider's name in the configuration.
+    pub provider: Arc<str>,
+    /// How much in it was held against the watches (EVM: logs, values and calls; Bitcoin: outputs);
+    /// nothing where the header alone tells that there is nothing for them.
+    pub examined: u64,
     /// The version of the watch set that it was decoded with.
     pub watches: WatchVersion,
+}
+
+/// Blocks are equal that say the same, whoever showed them and however much it took to read them.
+impl PartialEq for Block {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { header, transfers, spends, proof, watches, provider: _, examined: _ } = self;
+        *header == other.header
+            && *transfers == other.transfers
+            && *spends == other.spends
+            && *proof == other.proof
+            && *watches == other.watches
+    }
 }
 
 /// What a network's providers say of its tip.

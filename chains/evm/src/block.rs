@@ -66,9 +66,16 @@ impl<'a> Body<'a> {
         Err(Refusal::unproven(format!("answers with block {} for another", self.header.number)))
     }
 
+    /// How many movements of native coin it shows, by transactions and calls.
+    pub(crate) fn moves(&self, whole: Option<&Transactions<'_>>) -> usize {
+        whole.map_or(0, |list| list.as_slice().len()) + self.traces.transfers.len()
+    }
+
     /// The block with these credits, decoded for the watches of this version.
     pub(crate) fn block(
         &self,
+        provider: &Provider,
+        examined: usize,
         mut credits: Vec<Credit>,
         proof: Proof,
         watches: WatchVersion,
@@ -77,7 +84,8 @@ impl<'a> Body<'a> {
         credits.sort_by(Credit::in_order);
         let transfers = credits.into_iter().map(Credit::into_transfer).collect();
         let (header, spends) = (self.header.to_chain(), Vec::new());
-        Block { header, transfers, spends, proof, watches }
+        let (provider, examined) = (provider.name().into(), examined as u64);
+        Block { header, transfers, spends, proof, provider, examined, watches }
     }
 }
 
@@ -166,7 +174,9 @@ impl Evm {
                 None => self.prove_hashes(provider, &body.header, &credits).await?,
             }
         }
-        Ok(body.block(credits, proof, version))
+        let logs = receipts.iter().map(|receipt| receipt.logs.len()).sum::<usize>();
+        let examined = logs + body.moves(whole.as_ref());
+        Ok(body.block(provider, examined, credits, proof, version))
     }
 
     /// The credits of these receipts, and of the transactions where native coin is looked for.
@@ -250,8 +260,11 @@ impl Evm {
         self.check_filter(&body.header, logs)?;
         let whole = self.whole(provider, &mut body, Proof::Logs).await?;
         self.trace(provider, &mut body, whole.as_ref(), watches).await?;
+        let examined = logs.len() + body.moves(whole.as_ref());
         let (version, hits) = match self.look(&body, logs, whole.as_ref(), watches) {
-            FirstLook::Nothing(version) => return Ok(body.block(vec![], Proof::Logs, version)),
+            FirstLook::Nothing(version) => {
+                return Ok(body.block(provider, examined, vec![], Proof::Logs, version));
+            }
             FirstLook::Hits(version, hits) => (version, hits),
             FirstLook::Doubtful => return self.settle_doubt(provider, body, whole, watches).await,
         };
@@ -265,7 +278,7 @@ impl Evm {
             self.check_agreement(receipt, logs)?;
         }
         let (_, credits) = self.decode(&receipts, whole.as_ref(), &body.traces, watches)?;
-        Ok(body.block(credits, Proof::Logs, version))
+        Ok(body.block(provider, examined, credits, Proof::Logs, version))
     }
 
     fn look(

@@ -90,7 +90,7 @@ impl Evm {
     ) -> Result<Block, Failure> {
         let whole = self.whole(provider, &mut body, Proof::Commitment).await?;
         self.trace(provider, &mut body, whole.as_ref(), watches).await?;
-        if let Some(empty) = self.ruled_out(&body, whole.as_ref(), watches) {
+        if let Some(empty) = self.ruled_out(provider, &body, whole.as_ref(), watches) {
             return Ok(empty);
         }
         self.by_receipts(provider, body, whole, Some(encoding), watches).await
@@ -100,6 +100,7 @@ impl Evm {
     /// address, and its proven transactions that one sends coin to it.
     fn ruled_out(
         &self,
+        provider: &Provider,
         body: &Body<'_>,
         whole: Option<&Transactions<'_>>,
         watches: &WatchSet,
@@ -110,7 +111,10 @@ impl Evm {
             && !body.traces.transfers.iter().any(|moved| credits::is_internal_hit(moved, &view));
         let no_tokens =
             !self.config.zero_bloom && !self.blooms.may_hold_hit(&body.header.bloom, &view);
-        (no_coin && no_tokens).then(|| body.block(vec![], Proof::Commitment, view.version()))
+        (no_coin && no_tokens).then(|| {
+            let examined = body.moves(whole);
+            body.block(provider, examined, vec![], Proof::Commitment, view.version())
+        })
     }
 
     async fn ranged_by_logs(

@@ -100,6 +100,11 @@ struct ScanAnswer {
     /// (what the provider said).
     #[schema(value_type = String)]
     proof: Proof,
+    /// Who showed them: a provider's name in the configuration.
+    provider: String,
+    /// How many logs, values, calls or outputs in them were held against what is watched; none where
+    /// the header alone told that there is nothing.
+    examined: u64,
     /// How many transfers in them hit any watch.
     matched: u64,
     /// When the first of them was scanned.
@@ -337,6 +342,8 @@ fn show_scan(scan: &Scan) -> ScanAnswer {
         last_height: scan.last.0.0,
         last_hash: scan.last.1.to_string(),
         proof: scan.proof,
+        provider: scan.provider.clone(),
+        examined: scan.examined,
         matched: scan.matched,
         began_at: rfc3339(scan.began_at),
         scanned_at: rfc3339(scan.committed_at),
