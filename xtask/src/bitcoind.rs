@@ -1,7 +1,7 @@
 //! bitcoind on regtest, a Bitcoin node whose chain a test can bend: mine, pay, replace,
 //! double-spend, reorganise.
 //!
-//! The node has no wallet: [`coins`] holds the one key that the payments come from.
+//! The node has no wallet: `coins.rs` holds the one key that the payments come from.
 
 use std::{
     path::PathBuf,
