@@ -227,6 +227,10 @@ fn comparable(event: &Value) -> String {
     let mut event = event.clone();
     forget(&mut event, &["timestamp", "position"]);
     forget(&mut event["data"]["intent"], &["created_at", "updated_at", "confirmed_at"]);
+    for transfers in ["/data/transfers", "/data/intent/transfers"] {
+        let transfers = event.pointer_mut(transfers).and_then(Value::as_array_mut);
+        transfers.into_iter().flatten().for_each(|transfer| forget(transfer, &["confirmed_at"]));
+    }
     format!("{event:#}")
 }
 
