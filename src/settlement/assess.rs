@@ -88,8 +88,8 @@ fn candidate(intent: &Intent, credit: &Credit) -> Result<usize, OrphanReason> {
     let is_wrong_part = intent.rails[rail].policy == AmountPolicy::Exact
         && dismissed == Some(OrphanReason::WrongAmount);
     match (dismissed, intent.state.closed) {
-        (Some(was), _) if !is_wrong_part => Err(was),
-        _ if credit.is_attached() => Ok(rail),
+        _ if is_wrong_part || credit.is_attached() => Ok(rail),
+        (Some(was), _) => Err(was),
         (_, Some(Closed::Cancelled(_))) => Err(OrphanReason::Cancelled),
         _ if credit.credit_time > intent.expires_at => Err(OrphanReason::Late),
         _ => Ok(rail),

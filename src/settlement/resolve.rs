@@ -130,6 +130,8 @@ pub fn resolve(
         credits[ask.orphan] = resolved.clone();
         if ask.decision != Decision::Dismissed {
             check_pays(&intent, &credits, ask.orphan, &before, ask)?;
+        } else if roles(&intent, &credits, ask) != before {
+            return Err(ResolveError::Entangled);
         }
         let mut settler = Settler::new(intent, credits, ask.now);
         tell(&mut settler, &resolved, told, ask);

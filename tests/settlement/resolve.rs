@@ -1,6 +1,8 @@
 //! Orphans that an admin attaches to an intent, or dismisses.
 
-use confirmd::settlement::{Decision, Matching, OrphanReason, Resolve, ResolveError, resolve};
+use confirmd::settlement::{
+    AmountPolicy, Decision, Matching, OrphanReason, Resolve, ResolveError, resolve,
+};
 use confirmd_chain::Address;
 
 use super::sim::{NOW, Sim, blocks, intent, rail};
@@ -352,6 +354,14 @@ fn an_orphan_on_which_others_depend_stays_where_it_is() {
     // Without it the other part of the wrong total would be a part of the amount.
     let from = after(exact(), &["a: t1=6 | t2=9 | -"]);
     assert_eq!(move_to(&from, &other(&["a: - | - | -"])).err(), Some(ResolveError::Entangled));
+    // Attached, it became a part of a wrong total. Dismissed, it would leave the amount behind.
+    let mut shared = at_a_shared_address();
+    shared.rails[0].policy = AmountPolicy::Exact;
+    let mut kept = after(shared, &["a: t1=3?", "attach t1", "a: t2=10#ours | -"]);
+    let (roles, story) = (kept.roles(), kept.story());
+    assert!(roles.values().all(|role| role == "wrong_amount"), "{roles:?}");
+    assert_eq!(kept.resolve("t1", Decision::Dismissed), Err(ResolveError::Entangled));
+    assert_eq!((kept.roles(), kept.story()), (roles, story));
     // It would complete the amount before those which are to be confirmed soon.
     let mut to = intent(vec![rail("r1", "a", "USD", 10, 3), rail("r2", "a", "EUR", 9, 3)], 10_000);
     to.key.id = "order-2".to_owned();
