@@ -119,6 +119,7 @@ fn block(height: u64, hits: u64) -> Block {
             height: Height(height),
             hash: hash(height),
             parent: hash(height - 1),
+            parent_height: Height(height - 1),
             time: Timestamp::from_seconds(height),
             work: Work::ONE,
         },

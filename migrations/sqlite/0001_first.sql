@@ -28,12 +28,13 @@ CREATE TABLE leases (
 
 -- The linked blocks of the kept window.
 CREATE TABLE blocks (
-    network TEXT   NOT NULL,
-    height  BIGINT NOT NULL,
-    hash    TEXT   NOT NULL,
-    parent  TEXT   NOT NULL,
-    time    BIGINT NOT NULL,
-    work    TEXT   NOT NULL,                      -- what it adds to its branch's weight
+    network       TEXT   NOT NULL,
+    height        BIGINT NOT NULL,
+    hash          TEXT   NOT NULL,
+    parent        TEXT   NOT NULL,
+    parent_height BIGINT NOT NULL,                -- the network skipped those between
+    time          BIGINT NOT NULL,
+    work          TEXT   NOT NULL,                -- what it adds to its branch's weight
     PRIMARY KEY (network, height)
 );
 

@@ -13,6 +13,7 @@ fn header(row: &AnyRow) -> Result<Header> {
         height: Height(number(row, "height")?),
         hash: BlockHash::new(column::<String>(row, "hash")?),
         parent: BlockHash::new(column::<String>(row, "parent")?),
+        parent_height: Height(number(row, "parent_height")?),
         time: Timestamp(column(row, "time")?),
         work: parsed(row, "work")?,
     })
@@ -65,12 +66,12 @@ impl Store {
 }
 
 impl Store {
-    /// What our blocks from a height on weigh together.
+    /// What our blocks above a height weigh together.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn work_from(&self, network: &NetworkId, height: Height) -> Result<Work> {
-        let rows = sqlx::query("SELECT work FROM blocks WHERE network = $1 AND height >= $2")
+    pub async fn work_above(&self, network: &NetworkId, height: Height) -> Result<Work> {
+        let rows = sqlx::query("SELECT work FROM blocks WHERE network = $1 AND height > $2")
             .bind(network.as_str())
             .bind(signed(height.0))
             .fetch_all(&self.read)
@@ -91,13 +92,14 @@ impl Transaction {
     ) -> Result<()> {
         for header in headers {
             sqlx::query(
-                "INSERT INTO blocks (network, height, hash, parent, time, work)
-                 VALUES ($1, $2, $3, $4, $5, $6)",
+                "INSERT INTO blocks (network, height, hash, parent, parent_height, time, work)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
             )
             .bind(network.as_str())
             .bind(signed(header.height.0))
             .bind(header.hash.as_str())
             .bind(header.parent.as_str())
+            .bind(signed(header.parent_height.0))
             .bind(header.time.0)
             .bind(header.work.to_string())
             .execute(&mut *self.inner)

@@ -110,11 +110,16 @@ impl Backfiller {
             let to = finalized.map_or(to, |finalized| to.min(finalized));
             return Ok(self.chain.blocks(from, to, &watches).await?);
         }
-        let mut blocks = Vec::new();
-        for height in (from.0..=to.0).map(Height) {
-            // A block that we do not hold stands below the kept window, or is being replaced.
-            let at = store.block(network, height).await?.map(|ours| At::Hash(ours.hash));
-            blocks.push(self.chain.block(at.unwrap_or(At::Height(height)), &watches).await?);
+        let (mut blocks, mut next) = (Vec::<Block>::new(), from);
+        while next <= to {
+            // A block that we do not hold stands below the kept window, is being replaced, or the
+            // network skipped its height.
+            let ours = store.block(network, next).await?.map(|ours| ours.at());
+            let block = self.chain.block(ours.unwrap_or(At::Height(next)), &watches).await?;
+            next = block.header.height.next();
+            if block.header.height <= to {
+                blocks.push(block);
+            }
         }
         Ok(blocks)
     }

@@ -1,6 +1,6 @@
 //! Another branch: how it is held against ours, and how its blocks are fetched.
 
-use confirmd_chain::{At, Block, BlockHash, Chain, ChainError, Header, Height, WatchSet};
+use confirmd_chain::{At, Block, Chain, ChainError, Header, Height, WatchSet};
 
 use super::KEPT_BLOCKS;
 use crate::settlement::NetworkId;
@@ -12,7 +12,7 @@ pub(super) struct Branch {
     /// The newest block that both share.
     pub(super) ancestor: Header,
     /// Its blocks above the ancestor, newest first.
-    above: Vec<BlockHash>,
+    above: Vec<At>,
 }
 
 /// A branch held against ours.
@@ -56,14 +56,15 @@ impl Ours<'_> {
         let (mut above, mut works) = (Vec::new(), Vec::new());
         let mut header = tip.clone();
         let branch = loop {
-            above.push(header.hash.clone());
+            above.push(header.at());
             works.push(header.work);
-            let Some(below) = header.height.previous() else {
+            let below = header.parent_height;
+            if below >= header.height {
                 break Err(format!(
                     "{network}: the providers serve another chain down to its first block; \
                      check that they belong to this network"
                 ));
-            };
+            }
             let ours = store.block(network, below).await?;
             if let Some(ancestor) = ours.as_ref().filter(|ours| ours.hash == header.parent) {
                 break Ok(Branch { ancestor: ancestor.clone(), above });
@@ -71,9 +72,9 @@ impl Ours<'_> {
             if let Some(reason) = self.too_deep(ours, below, above.len() as u64).await? {
                 break Err(reason);
             }
-            header = chain.header(At::Hash(header.parent)).await?;
+            header = chain.header(header.parent_at()).await?;
         };
-        let ours = store.work_from(network, header.height).await?;
+        let ours = store.work_above(network, header.parent_height).await?;
         let is_preferred = chain.prefers(works.into_iter().sum(), ours);
         Ok(Some(Weighed { is_preferred, branch }))
     }
@@ -120,8 +121,8 @@ impl Branch {
         watches: &WatchSet,
     ) -> Result<Vec<Block>, ChainError> {
         let mut blocks = Vec::with_capacity(self.above.len());
-        for hash in self.above.iter().rev() {
-            blocks.push(chain.block(At::Hash(hash.clone()), watches).await?);
+        for at in self.above.iter().rev() {
+            blocks.push(chain.block(at.clone(), watches).await?);
         }
         Ok(blocks)
     }

@@ -378,6 +378,7 @@ mod tests {
                 height: Height(height),
                 hash: BlockHash::new(format!("{height}")),
                 parent: BlockHash::new(format!("{}", height - 1)),
+                parent_height: Height(height - 1),
                 time: Timestamp(0),
                 work: Work::ONE,
             },

@@ -486,9 +486,9 @@ impl Follower {
 
     /// Blocks from `next` on that may still be taken back, a few at a time.
     async fn batch(&self, next: Height, latest: Height) -> Result<Vec<Block>, StepError> {
-        let to = latest.min(next.plus(BATCH - 1));
         let chain = &self.followed.chain;
-        let blocks: Vec<Block> = stream::iter((next.0..=to.0).map(Height))
+        let heights = chain.heights(next, latest, BATCH).await?;
+        let blocks: Vec<Block> = stream::iter(heights)
             .map(|height| chain.block(At::Height(height), &self.watches))
             .buffered(AHEAD)
             .try_collect()

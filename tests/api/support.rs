@@ -311,6 +311,7 @@ impl Api {
                 height: Height(at),
                 hash: hash(at),
                 parent: hash(at - 1),
+                parent_height: Height(at - 1),
                 time: self.context.clock.now(),
                 work: Work::ONE,
             },

@@ -161,6 +161,7 @@ fn block(height: u64) -> Block {
             height: Height(height),
             hash: BlockHash::new(format!("0x{height:064x}")),
             parent: BlockHash::new(format!("0x{:064x}", height - 1)),
+            parent_height: Height(height - 1),
             time: Timestamp(1_000),
             work: Work::ONE,
         },

@@ -14,7 +14,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::block::scan;
 use crate::config::BitcoinConfig;
-use crate::headers::{Headers, block_hash};
+use crate::headers::Headers;
 use crate::lookup::Recent;
 use crate::mempool::Pending;
 use crate::zmq::Zmq;
@@ -74,8 +74,7 @@ impl Bitcoin {
     async fn heads_from(&self, provider: &Provider) -> Result<Heads, Failure> {
         calls::check_chain(provider, &self.config).await?;
         let best = calls::best_hash(provider).await?;
-        let at = At::Hash(block_hash(&best));
-        let latest = self.header_of(provider, best, &at).await?;
+        let latest = self.header_of(provider, best, None).await?;
         let finalized = latest.height.0.checked_sub(self.config.final_depth).map(Height);
         Ok(Heads { latest, finalized })
     }
@@ -86,18 +85,18 @@ impl Bitcoin {
         at: &At,
     ) -> Result<Header, Failure> {
         calls::check_chain(provider, &self.config).await?;
-        let hash = hash_at(provider, at).await?;
-        self.header_of(provider, hash, at).await
+        let (hash, height) = place_of(provider, at).await?;
+        self.header_of(provider, hash, Some(height)).await
     }
 
-    /// The header with this hash, which a provider named for `at`.
-    async fn header_of(
+    /// The header with this hash, at the height at which it was asked for.
+    pub(crate) async fn header_of(
         &self,
         provider: &Provider,
         hash: Hash256,
-        at: &At,
+        asked: Option<Height>,
     ) -> Result<Header, Failure> {
-        let is_there = |height: u64| !matches!(at, At::Height(asked) if asked.0 != height);
+        let is_there = |height: u64| asked.is_none_or(|asked| asked.0 == height);
         if let Some(placed) = self.headers.placed(hash) {
             if is_there(placed.height.0) {
                 return Ok(placed);
@@ -119,8 +118,8 @@ impl Bitcoin {
         watches: &WatchSet,
     ) -> Result<Block, Failure> {
         calls::check_chain(provider, &self.config).await?;
-        let hash = hash_at(provider, at).await?;
-        let header = self.header_of(provider, hash, at).await?;
+        let (hash, height) = place_of(provider, at).await?;
+        let header = self.header_of(provider, hash, Some(height)).await?;
         self.block_of(provider, hash, header, watches).await
     }
 
@@ -167,7 +166,7 @@ impl Bitcoin {
         // From below upwards, so that each finds its ancestors; then the bodies, several at once.
         let mut headers = Vec::<Header>::with_capacity(hashes.len());
         for (hash, height) in hashes.iter().zip((from.0..).map(Height)) {
-            let header = self.header_of(provider, *hash, &At::Height(height)).await?;
+            let header = self.header_of(provider, *hash, Some(height)).await?;
             if headers.last().is_some_and(|before| before.hash != header.parent) {
                 return Err(Failure::unproven(format!(
                     "block {height} does not link to the one before it"
@@ -188,11 +187,14 @@ impl Bitcoin {
     }
 }
 
-/// The hash that is asked for.
-async fn hash_at(provider: &Provider, at: &At) -> Result<Hash256, Failure> {
+/// The hash and the height that are asked for.
+async fn place_of(provider: &Provider, at: &At) -> Result<(Hash256, Height), Failure> {
     match at {
-        At::Height(height) => calls::block_hash(provider, height.0).await,
-        At::Hash(hash) => hash.as_str().parse().map_err(|_| Failure::Missing(hash.to_string())),
+        At::Height(height) => Ok((calls::block_hash(provider, height.0).await?, *height)),
+        At::Block { height, hash } => match hash.as_str().parse() {
+            Ok(hash) => Ok((hash, *height)),
+            Err(_) => Err(Failure::Missing(hash.to_string())),
+        },
     }
 }
 

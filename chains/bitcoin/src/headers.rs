@@ -205,6 +205,7 @@ fn header(link: &Link, links: &[Link]) -> Header {
         height: Height(link.timed.height),
         hash: block_hash(&link.hash),
         parent: block_hash(&link.parent),
+        parent_height: Height(link.timed.height).minus(1),
         time: Timestamp::from_seconds(u64::from(median)),
         work: Work::new(link.timed.bits.work()),
     }

@@ -3,11 +3,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
-use confirmd_chain::{At, Height, Inclusion, TransactionId};
+use confirmd_chain::{Height, Inclusion, TransactionId};
 use confirmd_rpc::{Failure, Provider};
 
 use crate::chain::Bitcoin;
-use crate::headers::block_hash;
 use crate::{Hash256, calls};
 
 /// How many transactions of ours are remembered with their blocks.
@@ -67,26 +66,27 @@ impl Bitcoin {
         {
             told = calls::told(provider, id, Some(block)).await?;
         }
-        let at = match told {
+        let (block, height) = match told {
             // Of a block that lost its place, the index tells it without confirmations.
             Some(told) if told.confirmations > 0 => {
                 let block: Hash256 = told
                     .blockhash
                     .and_then(|hash| hash.parse().ok())
                     .ok_or_else(|| Failure::malformed("a block whose hash is none"))?;
-                At::Hash(block_hash(&block))
+                (block, None)
             }
             Some(_) => return Err(missing()),
             None => {
                 let found = calls::unspent(provider, id, OUTPUTS).await?.ok_or_else(missing)?;
                 let best = found.bestblock.parse::<Hash256>();
                 let best = best.map_err(|_| Failure::malformed("a block whose hash is none"))?;
-                let best = self.header_from(provider, &At::Hash(block_hash(&best))).await?;
+                let best = self.header_of(provider, best, None).await?;
                 let below = found.confirmations.saturating_sub(1);
-                At::Height(Height(best.height.0.checked_sub(below).ok_or_else(missing)?))
+                let height = best.height.0.checked_sub(below).ok_or_else(missing)?;
+                (calls::block_hash(provider, height).await?, Some(Height(height)))
             }
         };
-        let header = self.header_from(provider, &at).await?;
+        let header = self.header_of(provider, block, height).await?;
         Ok(Inclusion { header, succeeded: true })
     }
 }

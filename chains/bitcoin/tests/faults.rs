@@ -182,7 +182,7 @@ async fn a_height_that_the_coinbase_denies_is_refused_f5() {
         }
     });
     let chain = scene.chain();
-    let at = At::Hash(scene.honest.header.hash.clone());
+    let at = scene.honest.header.at();
     let block = chain.block(at, &scene.watches).await;
     assert_eq!(block.as_ref(), Ok(&scene.honest));
     assert!(is_blamed(&chain, "unproven"), "{:?}", chain.providers());

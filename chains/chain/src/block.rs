@@ -7,7 +7,7 @@ use std::sync::Arc;
 use alloy_primitives::U256;
 use serde::{Deserialize, Serialize};
 
-use crate::{Spend, Transfer, WatchVersion};
+use crate::{At, Spend, Transfer, WatchVersion};
 
 /// A block's height (EVM: number, Solana: slot).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -175,10 +175,27 @@ pub struct Header {
     pub hash: BlockHash,
     /// The hash of the block before it.
     pub parent: BlockHash,
+    /// The height of the block before it, which proves that the network skipped those between.
+    /// The first block of a chain names its own.
+    pub parent_height: Height,
     /// Its time as the chain means it (Bitcoin: median time past).
     pub time: Timestamp,
     /// What it adds to its branch's weight.
     pub work: Work,
+}
+
+impl Header {
+    /// This very block.
+    #[must_use]
+    pub fn at(&self) -> At {
+        At::Block { height: self.height, hash: self.hash.clone() }
+    }
+
+    /// The block before it.
+    #[must_use]
+    pub fn parent_at(&self) -> At {
+        At::Block { height: self.parent_height, hash: self.parent.clone() }
+    }
 }
 
 /// How a block's transfers are known to be complete.

@@ -13,10 +13,16 @@ use crate::{
 /// Which block is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum At {
-    /// The one that stands at this height now.
+    /// The one that stands at this height now. Where the network skipped that height (Solana), the
+    /// first one above it, which proves that by its parent: at a lower height than was asked for.
     Height(Height),
-    /// The one with this hash, wherever it stands.
-    Hash(BlockHash),
+    /// This very one, whether it still counts or not.
+    Block {
+        /// Its height.
+        height: Height,
+        /// Its hash.
+        hash: BlockHash,
+    },
 }
 
 /// Why a chain could not answer. None of them moves a cursor.
@@ -131,8 +137,20 @@ pub trait Chain: Send + Sync + 'static {
     /// A block with its transfers that hit a watch, proven as far as the network allows.
     async fn block(&self, at: At, watches: &WatchSet) -> Result<Block, ChainError>;
 
+    /// The heights in `from..=to` that have a block, the lowest `limit` of them at most. Only a plan
+    /// of what to ask for: a block that is left out shows as a link that does not fit.
+    async fn heights(
+        &self,
+        from: Height,
+        to: Height,
+        limit: u64,
+    ) -> Result<Vec<Height>, ChainError> {
+        let to = to.min(from.plus(limit.saturating_sub(1)));
+        Ok((from.0..=to.0).map(Height).collect())
+    }
+
     /// Blocks `from..=to`, all of them irreversible: each linked to the one before it and proven.
-    /// May stop before `to`; never empty.
+    /// May stop before `to`; never empty: where the network skipped all of them, the first above.
     async fn blocks(
         &self,
         from: Height,
@@ -167,6 +185,14 @@ pub trait Chain: Send + Sync + 'static {
 
     /// What decoders look up for an address that [`Self::parse_address`] made.
     fn watch_key(&self, address: &Address) -> WatchKey;
+
+    /// Reads a memo that a payer is told into the text by which
+    /// [`Transfer::references`](crate::Transfer::references) shows it; none where it is no memo of
+    /// this network, or the network has none.
+    fn parse_memo(&self, text: &str) -> Option<String> {
+        let _ = text;
+        None
+    }
 
     /// Whether native coin is seen however it is sent. Where it is not, what contracts send is
     /// missed, and who waits for native coin has to be told.

@@ -63,13 +63,20 @@ pub struct WatchSet {
 struct Inner {
     keys: HashSet<WatchKey>,
     version: WatchVersion,
+    wants_references: bool,
 }
 
 impl WatchSet {
     /// A set of these keys at this version.
     #[must_use]
     pub fn new(keys: impl IntoIterator<Item = WatchKey>, version: WatchVersion) -> Self {
-        Self { inner: RwLock::new(Inner { keys: keys.into_iter().collect(), version }) }
+        let keys = keys.into_iter().collect();
+        Self { inner: RwLock::new(Inner { keys, version, wants_references: false }) }
+    }
+
+    /// Says whether any of the watches needs memos or references to be read.
+    pub fn want_references(&self, wanted: bool) {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner).wants_references = wanted;
     }
 
     /// Looks at the set as it stands. Held while one block is decoded; never across an await.
@@ -121,6 +128,13 @@ impl WatchView<'_> {
     /// The keys, in no order.
     pub fn keys(&self) -> impl Iterator<Item = &WatchKey> {
         self.0.keys.iter()
+    }
+
+    /// Whether anybody waits for a memo or a reference. Where nobody does, a family may spare
+    /// itself reading them.
+    #[must_use]
+    pub fn wants_references(&self) -> bool {
+        self.0.wants_references
     }
 
     /// The version that stands.

@@ -58,7 +58,9 @@ impl<'a> Body<'a> {
     pub(crate) fn check_place(&self, at: &At) -> Result<(), Refusal> {
         let agrees = match at {
             At::Height(height) => self.header.number == height.0,
-            At::Hash(hash) => self.header.hash.to_string() == hash.as_str(),
+            At::Block { height, hash } => {
+                self.header.number == height.0 && self.header.hash.to_string() == hash.as_str()
+            }
         };
         if agrees {
             return Ok(());
@@ -217,7 +219,7 @@ impl Evm {
         header: &ProvenHeader,
         credits: &[Credit],
     ) -> Result<(), Failure> {
-        let at = At::Hash(header::block_hash(&header.hash));
+        let at = header.to_chain().at();
         let answer = calls::block(provider, &at, true).await?;
         let mut body = Body::read(&answer, true)?;
         body.check_place(&at)?;

@@ -95,13 +95,13 @@ pub(crate) fn tagged(tag: Tag) -> Result<Request, CallError> {
 pub(crate) async fn block(provider: &Provider, at: &At, full: bool) -> Result<Answer, Failure> {
     let answer = match at {
         At::Height(height) => provider.send(&block_at(*height, full)?).await,
-        At::Hash(hash) => provider.call("eth_getBlockByHash", (hash.as_str(), full)).await,
+        At::Block { hash, .. } => provider.call("eth_getBlockByHash", (hash.as_str(), full)).await,
     };
     let answer = answer.map_err(CallError::indivisible)?;
     if answer.is_null() {
         return Err(Failure::Missing(match at {
             At::Height(height) => format!("block {height}"),
-            At::Hash(hash) => format!("block {hash}"),
+            At::Block { hash, .. } => format!("block {hash}"),
         }));
     }
     Ok(answer)

@@ -118,6 +118,7 @@ impl ProvenHeader {
             height: Height(self.number),
             hash: block_hash(&self.hash),
             parent: block_hash(&self.parent),
+            parent_height: Height(self.number).minus(1),
             time: Timestamp::from_seconds(self.time),
             work: Work::ONE,
         }

@@ -1,17 +1,19 @@
 //! Where a transaction stands, as a provider says it.
 
 use alloy_primitives::{B256, U64};
-use confirmd_chain::{At, BlockHash, Inclusion, TransactionId};
+use confirmd_chain::{At, Height, Inclusion, TransactionId};
 use confirmd_rpc::{CallError, Failure, Provider};
 use serde::Deserialize;
 
 use crate::calls;
 use crate::chain::Evm;
+use crate::header::block_hash;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Receipt {
     block_hash: B256,
+    block_number: U64,
     /// Receipts of before Byzantium have none.
     status: Option<U64>,
 }
@@ -29,8 +31,9 @@ impl Evm {
             return Err(Failure::Missing(format!("transaction {id}")));
         }
         let receipt: Receipt = answer.decode()?;
-        let hash = BlockHash::new(receipt.block_hash.to_string());
-        let header = self.header_from(provider, &At::Hash(hash)).await?;
+        let height = Height(receipt.block_number.to());
+        let at = At::Block { height, hash: block_hash(&receipt.block_hash) };
+        let header = self.header_from(provider, &at).await?;
         let succeeded = receipt.status.is_none_or(|status| status == U64::from(1));
         Ok(Inclusion { header, succeeded })
     }

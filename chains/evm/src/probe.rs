@@ -52,6 +52,7 @@ impl Evm {
         let head: HeadJson =
             provider.call("eth_getBlockByNumber", ("latest", false)).await?.decode()?;
         report.head = Some(Height(head.number.to()));
+        let newest = At::Block { height: Height(head.number.to()), hash: head.hash.clone() };
         let hash = head.hash.as_str();
         report.methods = BTreeMap::from([
             works(provider, "eth_getBlockReceipts", "eth_getBlockReceipts", (hash,)).await,
@@ -74,7 +75,7 @@ impl Evm {
         if let Some(proxy) = self.sources.token_proxy {
             report.fee_proxies.insert("erc20", self.token_proxy(provider, proxy).await);
         }
-        report.problem = self.verify_problem(provider, report, head.hash).await;
+        report.problem = self.verify_problem(provider, report, newest).await;
         Ok(())
     }
 
@@ -104,7 +105,7 @@ impl Evm {
         &self,
         provider: &Provider,
         report: &ProbeReport,
-        hash: BlockHash,
+        newest: At,
     ) -> Option<String> {
         let lacks = |method: &str| report.methods.get(method) == Some(&false);
         let mode = match self.config.verify {
@@ -115,7 +116,7 @@ impl Evm {
             return Some(format!("verify = \"{}\" needs {}", mode.0, mode.1));
         }
         let nobody = WatchSet::default();
-        let proven = self.block_from(provider, &At::Hash(hash), &nobody).await;
+        let proven = self.block_from(provider, &newest, &nobody).await;
         proven.err().map(|failure| failure.to_string())
     }
 }

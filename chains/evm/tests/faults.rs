@@ -503,7 +503,7 @@ async fn a_range_stops_before_what_the_provider_does_not_have() {
         let beyond = evm.blocks(Height(7), Height(9), &watches(&evm)).await;
         assert_eq!(beyond, Err(ChainError::NotFound));
         let unknown = BlockHash::new(B256::repeat_byte(3).to_string());
-        let gone = evm.block(At::Hash(unknown), &watches(&evm)).await;
+        let gone = evm.block(At::Block { height: Height(6), hash: unknown }, &watches(&evm)).await;
         assert_eq!(gone, Err(ChainError::NotFound));
     }
 }

@@ -162,7 +162,7 @@ async fn a_transaction_that_returns_in_another_block_is_decoded_afresh_f6() {
     let after = block_of(anvil, evm, transaction, &watches).await;
     assert!(after.header.height > before.header.height);
     assert_eq!(after.transfers, before.transfers, "the same transfer, by its identity (I2)");
-    let lost = evm.block(At::Hash(before.header.hash.clone()), &watches).await;
+    let lost = evm.block(before.header.at(), &watches).await;
     assert!(
         lost == Err(ChainError::NotFound) || lost.as_ref() == Ok(&before),
         "the old block is gone or whole: {lost:?}"

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::{Path, State};
 use confirmd_chain::{
-    At, Chain, Header, Height, Inclusion, Proof, TransactionId, WatchSet, WatchVersion, Work,
+    Chain, Header, Height, Inclusion, Proof, TransactionId, WatchSet, WatchVersion, Work,
 };
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
@@ -187,6 +187,7 @@ impl Question<'_> {
             height: place.height,
             hash: place.hash.clone(),
             parent: place.hash.clone(),
+            parent_height: place.height,
             time: place.time,
             work: Work::default(),
         });
@@ -247,7 +248,7 @@ impl Question<'_> {
         let rails = self.intent.rails.iter().filter(|rail| rail.network == *network);
         let keys = rails.map(|rail| chain.watch_key(&rail.address));
         let watches = WatchSet::new(keys, WatchVersion::default());
-        let block = match chain.block(At::Hash(header.hash.clone()), &watches).await {
+        let block = match chain.block(header.at(), &watches).await {
             Ok(block) => block,
             Err(error) => {
                 let reason = format!("It stands in a block that cannot be read now: {error}.");
