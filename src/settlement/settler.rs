@@ -36,6 +36,8 @@ struct Tale {
     rank: Rank,
     /// A digest of the transfers that it rests on.
     told: String,
+    /// Where the newest of them stands.
+    newest: Option<Height>,
     /// Whether it is worth an event: parts of a payment that something else settled are not.
     is_news: bool,
 }
@@ -89,9 +91,15 @@ impl Settler {
 
     /// Tells what is new on a network at a moment, by the highest event that applies.
     pub(super) fn reach(&mut self, network: &NetworkId, moment: &Moment, is_last: bool) {
+        let before: Vec<Role> = self.credits.iter().map(|credit| credit.role).collect();
         let now = self.observe(moment);
         let tale = self.tale(network, &now);
-        self.take_back_wrong_totals(network, tale.as_ref(), now.status, moment);
+        if matches!(now.status, Status::Pending | Status::Partial) {
+            let turned_wrong = std::iter::zip(before, &now.roles).any(|(before, now)| {
+                matches!(before, Role::Pays(_)) && *now == Role::Orphan(OrphanReason::WrongAmount)
+            });
+            self.take_back_wrong_totals(network, tale.as_ref(), turned_wrong, moment);
+        }
         let Some(tale) = tale else { return };
         if let Some(known) = self.known(network, &tale) {
             self.tell_progress(known, &now, moment);
@@ -113,20 +121,19 @@ impl Settler {
     }
 
     /// A run of transfers that makes more than an exact rail takes is no part of the payment any
-    /// more. What was told of it is taken back, where nothing newer will tell what holds (I7).
+    /// more. What was told of it is taken back, down to what holds still (I7).
     fn take_back_wrong_totals(
         &mut self,
         network: &NetworkId,
         tale: Option<&Tale>,
-        status: Status,
+        turned_wrong: bool,
         moment: &Moment,
     ) {
-        if !matches!(status, Status::Pending | Status::Partial) {
-            return;
-        }
-        let told_at = match tale.map(|tale| self.known(network, tale)) {
-            Some(Some(known)) => Some(self.intent.state.reported[known].height),
-            Some(None) => return,
+        let told_at = match tale.map(|tale| (tale.newest, self.known(network, tale))) {
+            Some((_, Some(known))) => Some(self.intent.state.reported[known].height),
+            // What was told of it was lost in a reorg, so it is told anew.
+            Some((newest, None)) if turned_wrong => newest,
+            Some((_, None)) => return,
             None => None,
         };
         let reached = moment.cursors.get(network).copied();
@@ -180,7 +187,7 @@ impl Settler {
     fn tale(&self, network: &NetworkId, now: &Assessment) -> Option<Tale> {
         let settles = now.rank >= Rank::Detected && self.intent.rails[now.rail].network == *network;
         let mut parts = BTreeSet::new();
-        let mut is_news = false;
+        let (mut is_news, mut newest) = (false, None);
         for (credit, role) in std::iter::zip(&self.credits, &now.roles) {
             let counts = match role {
                 Role::Pays(_) => true,
@@ -192,12 +199,13 @@ impl Settler {
                 && credit.network == *network
             {
                 is_news |= matches!(role, Role::Pays(_));
+                newest = newest.max(credit.place.as_ref().map(|place| place.height));
                 parts.insert(format!("{} {rail} {}", credit.name(), credit.amount));
             }
         }
         let parts: Vec<_> = parts.iter().map(String::as_str).collect();
         let rank = if settles { now.rank } else { Rank::Partial };
-        (!parts.is_empty()).then(|| Tale { rank, told: derived_id("", &parts), is_news })
+        (!parts.is_empty()).then(|| Tale { rank, told: derived_id("", &parts), newest, is_news })
     }
 
     /// Brings status, roles and the confirmation up to a moment.

@@ -7,6 +7,7 @@
 //! - a branch that was lost: it told, took back and told again, so its numbers run ahead. A payment
 //!   that stands on both branches makes no noise: its event keeps the block that it was told with.
 //!   What was not taken back must be what the oracle told.
+//!   So does one whose neighbours moved: it tells of those that stood there when it was told.
 //! - a payment after a later one, because its intent came while its block was on its way (I13).
 //!   Where the two lead must be where the oracle is.
 
@@ -41,7 +42,7 @@ impl Ledger {
                     return ledger;
                 }
                 if late {
-                    ledger.must_equal(oracle.expect("else it would be equal"));
+                    ledger.must_hold_as(oracle.expect("else it would be equal"));
                 }
             }
             daemon.retry().await;
@@ -98,10 +99,16 @@ impl Ledger {
         }
     }
 
-    /// Fails where the two differ in anything that may not differ.
-    pub(crate) fn must_equal(&self, oracle: &Self) {
+    /// Fails where the two do not know the same.
+    fn must_hold_as(&self, oracle: &Self) {
         assert_same("intent", &self.intents, &oracle.intents);
         assert_same("orphan", &self.orphans, &oracle.orphans);
+    }
+
+    /// Fails where the two differ in anything that may not differ. Others took the place of the
+    /// blocks at the heights `replaced`.
+    pub(crate) fn must_equal(&self, oracle: &Self, replaced: &BTreeSet<u64>) {
+        self.must_hold_as(oracle);
         let places = oracle.places();
         let seen = self.by(|event| event["intent"].as_str().expect("an intent").to_owned());
         let (ours, theirs) = (self.by(Self::subject), oracle.by(Self::subject));
@@ -113,14 +120,18 @@ impl Ledger {
             let (ours, theirs): (Vec<Value>, Vec<Value>) = (of(&ours), of(&theirs));
             let intent = ours.iter().chain(&theirs).find_map(|event| event["intent"].as_str());
             let all = intent.and_then(|intent| seen.get(intent)).cloned().unwrap_or_default();
+            let lines = |events: &[Value]| events.iter().map(comparable).collect::<Vec<_>>();
+            let (what_ours, what_theirs) = (lines(&ours), lines(&theirs));
+            if what_ours == what_theirs {
+                calm += 1;
+                continue;
+            }
             let (what_ours, what_theirs) = if found_late(&all) {
                 (last(standing(&ours)), last(standing(&theirs)))
-            } else if saw_a_lost_branch(&all, &places) {
+            } else if saw_a_lost_branch(&all, &places) || stood_near(&all, replaced) {
                 (standing(&ours), standing(&theirs))
             } else {
-                calm += 1;
-                let lines = |events: &[Value]| events.iter().map(comparable).collect();
-                (lines(&ours), lines(&theirs))
+                (what_ours, what_theirs)
             };
             assert!(
                 what_ours == what_theirs,
@@ -186,6 +197,15 @@ fn saw_a_lost_branch(events: &[&Value], places: &BTreeMap<&str, &Value>) -> bool
         places.get(name) != Some(&&transfer["block_hash"])
     };
     events.iter().any(|event| takes_back(event) || transfers(event).any(lost))
+}
+
+/// Whether a block was replaced between an intent's transfers, or before the last was deep enough.
+fn stood_near(events: &[&Value], replaced: &BTreeSet<u64>) -> bool {
+    let blocks =
+        || events.iter().flat_map(|event| transfers(event)).filter_map(|t| t["block"].as_u64());
+    let required = events.iter().filter_map(|e| e["data"]["required_confirmations"].as_u64()).max();
+    let (Some(lowest), Some(highest)) = (blocks().min(), blocks().max()) else { return false };
+    replaced.range(lowest..=highest + required.unwrap_or(0)).next().is_some()
 }
 
 /// Whether one of an intent's events tells of a new transfer in a block below one that an event

@@ -1,5 +1,7 @@
 //! Payments in all their forms, and a chain that changes its mind.
 
+use std::collections::BTreeSet;
+
 use alloy_primitives::{Address, B256, U256};
 use confirmd::clock::Clock;
 use confirmd::settlement::rfc3339;
@@ -43,6 +45,16 @@ pub(crate) struct Traffic {
     /// Nothing more is paid to these: whether it would be seen before or after what was paid
     /// first, and so what the first event tells, is for the backfill's pace to say.
     prepaid: Vec<Intent>,
+    /// The heights of blocks that others took the place of.
+    replaced: BTreeSet<u64>,
+}
+
+/// What was made of the orders.
+pub(crate) struct Made {
+    /// Every intent.
+    pub(crate) intents: Vec<Intent>,
+    /// The heights of blocks that others took the place of.
+    pub(crate) replaced: BTreeSet<u64>,
 }
 
 impl Traffic {
@@ -52,7 +64,8 @@ impl Traffic {
             Erc20::deploy(anvil, "USD Coin", "USDC", U256::MAX >> 1).await.expect("deploys");
         // Blocks come faster than their clock ticks, so the chain runs ahead of the wall.
         let expires_at = rfc3339(Clock::system().now().plus_ms(7 * 86_400_000));
-        Self { anvil, token, dice, expires_at, intents: Vec::new(), prepaid: Vec::new() }
+        let (intents, prepaid) = (Vec::new(), Vec::new());
+        Self { anvil, token, dice, expires_at, intents, prepaid, replaced: BTreeSet::new() }
     }
 
     /// The token's contract.
@@ -60,8 +73,8 @@ impl Traffic {
         self.token.address
     }
 
-    /// Makes a payment for every order, until there are no more; answers every intent.
-    pub(crate) async fn run(mut self, api: Api, mut orders: mpsc::Receiver<()>) -> Vec<Intent> {
+    /// Makes a payment for every order, until there are no more.
+    pub(crate) async fn run(mut self, api: Api, mut orders: mpsc::Receiver<()>) -> Made {
         while orders.recv().await.is_some() {
             self.pay_somebody(&api).await;
             if self.dice.percent(60) {
@@ -75,7 +88,7 @@ impl Traffic {
                 self.reorganise().await;
             }
         }
-        [self.intents, self.prepaid].concat()
+        Made { intents: [self.intents, self.prepaid].concat(), replaced: self.replaced }
     }
 
     async fn pay_somebody(&mut self, api: &Api) {
@@ -136,6 +149,7 @@ impl Traffic {
             let params = json!([format!("{height:#x}"), false]);
             let block: Value =
                 self.anvil.call("eth_getBlockByNumber", params).await.expect("a block");
+            self.replaced.insert(height);
             lost.extend(
                 serde_json::from_value::<Vec<B256>>(block["transactions"].clone()).expect("hashes"),
             );

@@ -1,5 +1,8 @@
 //! Payments on a chain that takes blocks back (I4).
 
+use confirmd::settlement::AmountPolicy;
+
+use super::sim::{intent, rail};
 use super::{Story, at_once, check, exact, plain};
 
 #[test]
@@ -176,4 +179,34 @@ fn a_reorg_deeper_than_the_threshold_takes_a_confirmation_back_f7() {
             roles: &[("t1", "gone"), ("t2", "pays r1")],
         },
     ]);
+}
+
+#[test]
+fn a_part_that_was_told_with_a_wrong_total_is_told_anew_where_a_reorg_took_the_first_telling_i4() {
+    let in_two_assets = || {
+        let rails = vec![rail("r1", "a", "USD", 10, 1), rail("r2", "a", "EUR", 9, 1)];
+        let mut intent = intent(rails, 10_000);
+        intent.rails.iter_mut().for_each(|rail| rail.policy = AmountPolicy::Exact);
+        intent
+    };
+    check(&[Story {
+        name: "what the other rail's wrong total was told with is taken back",
+        intent: in_two_assets,
+        script: &["a: t1=3 | - | t2=9", "a<2: t2=3@EUR", "a: t3=9@EUR"],
+        status: "partial",
+        events: &[
+            "1 partial r1 3 1/1",
+            "2 reverted r1 0 0/1 takes back 1",
+            "orphan.received t1 wrong_amount",
+            "orphan.received t2 wrong_amount",
+            "orphan.reverted t1 wrong_amount takes back 1",
+            "orphan.reverted t2 wrong_amount takes back 1",
+            "3 partial r1 3 1/1",
+            "4 reverted r1 3 1/1 takes back 3",
+            "5 partial r1 3 1/1",
+            "orphan.received t2 wrong_amount",
+            "orphan.received t3 wrong_amount",
+        ],
+        roles: &[("t1", "pays r1"), ("t2", "wrong_amount"), ("t3", "wrong_amount")],
+    }]);
 }
