@@ -224,6 +224,8 @@ fn first_intent() -> NewIntent {
         matching: Matching::Address,
         policy: AmountPolicy::AtLeast,
         required: Confirmations(3),
+        token_account: None,
+        payment_uri: None,
         replaced_at: None,
     };
     let now = Clock::system().now();

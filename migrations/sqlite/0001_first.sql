@@ -115,8 +115,10 @@ CREATE TABLE rails (
     decimals BIGINT NOT NULL,
     amount   TEXT   NOT NULL,                     -- base units
     address  TEXT   NOT NULL,
-    matching TEXT   NOT NULL,                     -- address, reference, exact_amount
-    reference TEXT,                               -- as the payer is told
+    token_account TEXT,                           -- where it arrives, where that is another
+    payment_uri TEXT,                             -- what a payer's wallet reads
+    matching TEXT   NOT NULL,                     -- address, reference, memo, exact_amount
+    reference TEXT,                               -- it or the memo, as the payer is told
     discriminator TEXT NOT NULL,                  -- what a payment must have to be this rail's:
                                                   -- nothing, reference:<as shown>, amount:<units>
     policy   TEXT   NOT NULL,

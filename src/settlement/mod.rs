@@ -32,7 +32,7 @@ pub use intent::{
     AmountPolicy, Closed, Confirmed, Intent, IntentKey, Milestone, NetworkId, Rank, State, Status,
     Tolerance, ToleranceError,
 };
-pub use rail::{Matching, Rail};
+pub use rail::{Matching, Rail, ReferenceKind};
 pub use resolve::{Decision, Held, Resolution, Resolve, ResolveError, resolve};
 pub use settler::Outcome;
 pub use view::{

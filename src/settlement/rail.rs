@@ -28,6 +28,10 @@ pub struct Rail {
     pub amount: Amount,
     /// Where to.
     pub address: Address,
+    /// The account in which the owner of that address keeps the asset, where it is another.
+    pub token_account: Option<Address>,
+    /// What a payer's wallet reads from a link or a QR code, where there is such a text.
+    pub payment_uri: Option<String>,
     /// What tells its payments from others at the same address.
     pub matching: Matching,
     /// Which totals settle it.
@@ -44,8 +48,10 @@ pub enum Matching {
     /// Nothing need to: the address is the rail's own. Several transfers add up.
     #[default]
     Address,
-    /// The transfer carries a reference. Several transfers add up.
+    /// The transfer carries a text that names the payment. Several transfers add up.
     Reference {
+        /// How it is carried.
+        kind: ReferenceKind,
         /// As the payer is told.
         given: String,
         /// As transfers show it ([`Chain::parse_reference`](confirmd_chain::Chain)).
@@ -53,6 +59,35 @@ pub enum Matching {
     },
     /// The amount is equal, without tolerance.
     ExactAmount,
+}
+
+/// How a transfer carries the text that names the payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReferenceKind {
+    /// In the way that its network has for references.
+    Reference,
+    /// As a memo.
+    Memo,
+}
+
+impl Matching {
+    /// What transfers must show, where a text names the payment.
+    #[must_use]
+    pub fn carried(&self) -> Option<&str> {
+        match self {
+            Self::Reference { carried, .. } => Some(carried),
+            Self::Address | Self::ExactAmount => None,
+        }
+    }
+
+    /// The text that a payment must carry in this way, as the payer is told.
+    #[must_use]
+    pub fn given(&self, by: ReferenceKind) -> Option<&str> {
+        match self {
+            Self::Reference { kind, given, .. } if *kind == by => Some(given),
+            _ => None,
+        }
+    }
 }
 
 impl Rail {

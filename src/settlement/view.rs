@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use confirmd_chain::{Amount, Confirmations, Height, Timestamp};
+use confirmd_chain::{Address, Amount, Confirmations, Height, Timestamp};
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
@@ -13,7 +13,7 @@ use super::assess::assess;
 use super::credit::{Credit, OrphanReason, Role};
 use super::event::derived_id;
 use super::intent::{AmountPolicy, Intent, IntentKey, NetworkId, Status};
-use super::rail::Matching;
+use super::rail::{Matching, ReferenceKind};
 use super::resolve::{Decision, Resolution};
 
 /// The most transfers that an intent shows; `transfers_total` counts all.
@@ -88,13 +88,20 @@ pub struct RailView {
     pub base_units: String,
     /// Where to.
     pub address: String,
-    /// What a payer's wallet reads from a link or a QR code (BIP-21, EIP-681). In the API only.
+    /// The account in which the owner of that address keeps the asset (Solana's associated token
+    /// account). Payments go to the owner; this is where they arrive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_account: Option<String>,
+    /// What a payer's wallet reads from a link or a QR code (BIP-21, EIP-681, Solana Pay).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payment_uri: Option<String>,
-    /// What a payment must carry, at an address that several intents share.
+    /// The memo that a payment must carry, at an address that several intents share.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memo: Option<String>,
+    /// The reference that a payment must carry, at an address that several intents share.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
-    /// How payments are told apart at an address that several intents share without references.
+    /// How payments are told apart at an address that several intents share without either.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub r#match: Option<SharedMatch>,
     /// Which totals settle it.
@@ -288,11 +295,8 @@ fn rails(intent: &Intent, received: &[Amount]) -> Vec<RailView> {
 fn rail(intent: &Intent, index: usize, received: Amount) -> RailView {
     let rail = &intent.rails[index];
     let over = received.saturating_sub(rail.amount);
-    let (reference, r#match) = match &rail.matching {
-        Matching::Address => (None, None),
-        Matching::Reference { given, .. } => (Some(given.clone()), None),
-        Matching::ExactAmount => (None, Some(SharedMatch::ExactAmount)),
-    };
+    let given = |kind| rail.matching.given(kind).map(str::to_owned);
+    let by_amount = rail.matching == Matching::ExactAmount;
     RailView {
         rail_id: rail.rail_id.clone(),
         network: rail.network.to_string(),
@@ -304,9 +308,11 @@ fn rail(intent: &Intent, index: usize, received: Amount) -> RailView {
         amount: rail.amount.to_decimal(rail.decimals),
         base_units: rail.amount.to_string(),
         address: rail.address.to_string(),
-        payment_uri: None,
-        reference,
-        r#match,
+        token_account: rail.token_account.as_ref().map(Address::to_string),
+        payment_uri: rail.payment_uri.clone().filter(|_| rail.replaced_at.is_none()),
+        memo: given(ReferenceKind::Memo),
+        reference: given(ReferenceKind::Reference),
+        r#match: by_amount.then_some(SharedMatch::ExactAmount),
         amount_policy: rail.policy,
         required_confirmations: intent.required_by(index).0,
         replaced_at: rail.replaced_at.map(rfc3339),

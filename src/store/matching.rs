@@ -98,7 +98,7 @@ impl Transaction {
              FROM rails JOIN intents ON intents.intent = rails.intent
              WHERE rails.network = $1 AND rails.address = $2 AND rails.asset = $3
                  AND rails.watching = 1 AND rails.discriminator IN ({})
-             ORDER BY CASE WHEN rails.matching = 'reference' THEN 0 ELSE 1 END,
+             ORDER BY CASE WHEN rails.matching IN ('reference', 'memo') THEN 0 ELSE 1 END,
                  CASE WHEN rails.replaced_at > $4
                           AND intents.status IN ('pending', 'partial', 'confirming') THEN 0
                       WHEN rails.waiting = 1 THEN 1 ELSE 2 END,
@@ -111,7 +111,8 @@ impl Transaction {
         let query = wanted.into_iter().fold(query, AnyQuery::bind);
         let row = query.fetch_optional(&mut *self.inner).await?;
         row.map(|row| {
-            let by_reference = column::<String>(&row, "matching")? == "reference";
+            let matching = column::<String>(&row, "matching")?;
+            let by_reference = matching == "reference" || matching == "memo";
             Ok(Owner { intent: column(&row, "intent")?, allocation: RAIL, by_reference })
         })
         .transpose()

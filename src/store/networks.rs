@@ -45,7 +45,7 @@ pub enum Awaited<'a> {
     Anything,
     /// One asset.
     Asset(&'a Asset),
-    /// Payments with a reference.
+    /// Payments with a reference or a memo.
     References,
 }
 
@@ -183,6 +183,21 @@ impl Store {
             WatchKey::new(raw).ok_or_else(|| StoreError::corrupt("watch", raw.len()))
         });
         Ok((keys.collect::<Result<_>>()?, WatchVersion(version)))
+    }
+
+    /// Whether any watch of a network needs memos or references to be read.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn wants_references(&self, network: &NetworkId) -> Result<bool> {
+        let row = sqlx::query(
+            "SELECT 1 FROM rails
+             WHERE network = $1 AND watching = 1 AND matching IN ('reference', 'memo') LIMIT 1",
+        )
+        .bind(network.as_str())
+        .fetch_optional(&self.read)
+        .await?;
+        Ok(row.is_some())
     }
 
     /// An asset that watches of a network which came after `since` wait for, and that is not one of
@@ -359,7 +374,7 @@ impl Transaction {
     pub async fn is_waited_for(&mut self, network: &NetworkId, what: Awaited<'_>) -> Result<bool> {
         let (which, asset) = match what {
             Awaited::Anything => ("$2 = ''", String::new()),
-            Awaited::References => ("matching = 'reference' AND $2 = ''", String::new()),
+            Awaited::References => ("matching IN ('reference', 'memo') AND $2 = ''", String::new()),
             Awaited::Asset(asset) => ("asset = $2", asset.to_string()),
         };
         let text =

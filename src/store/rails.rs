@@ -9,7 +9,7 @@ use super::{
     CreateError, Result, StoreError, Transaction, column, number, optional_number, parsed, signed,
     to_json,
 };
-use crate::settlement::{AmountPolicy, Intent, Matching, NetworkId, Rail};
+use crate::settlement::{AmountPolicy, Intent, Matching, NetworkId, Rail, ReferenceKind};
 
 /// An intent that was changed before anybody paid it.
 #[derive(Clone, Debug)]
@@ -48,7 +48,8 @@ fn discriminator(rail: &Rail) -> String {
 const fn matching_text(matching: &Matching) -> &'static str {
     match matching {
         Matching::Address => "address",
-        Matching::Reference { .. } => "reference",
+        Matching::Reference { kind: ReferenceKind::Reference, .. } => "reference",
+        Matching::Reference { kind: ReferenceKind::Memo, .. } => "memo",
         Matching::ExactAmount => "exact_amount",
     }
 }
@@ -58,11 +59,16 @@ fn read_matching(row: &AnyRow) -> Result<Matching> {
     match text.as_str() {
         "address" => Ok(Matching::Address),
         "exact_amount" => Ok(Matching::ExactAmount),
-        "reference" => {
+        "reference" | "memo" => {
+            let kind = match text.as_str() {
+                "memo" => ReferenceKind::Memo,
+                _ => ReferenceKind::Reference,
+            };
             let shown: String = column(row, "discriminator")?;
             let carried = shown.strip_prefix(REFERENCE);
             let carried = carried.ok_or_else(|| StoreError::corrupt("discriminator", &shown))?;
-            Ok(Matching::Reference { given: column(row, "reference")?, carried: carried.into() })
+            let (given, carried) = (column(row, "reference")?, carried.to_owned());
+            Ok(Matching::Reference { kind, given, carried })
         }
         _ => Err(StoreError::corrupt("matching", text)),
     }
@@ -81,6 +87,8 @@ pub(super) fn rail(row: &AnyRow) -> Result<Rail> {
         decimals: number(row, "decimals")?,
         amount: parsed::<Amount>(row, "amount")?,
         address: Address::from_canonical(column::<String>(row, "address")?),
+        token_account: column::<Option<String>>(row, "token_account")?.map(Address::from_canonical),
+        payment_uri: column(row, "payment_uri")?,
         matching: read_matching(row)?,
         policy: match column::<String>(row, "policy")?.as_str() {
             "exact" => AmountPolicy::Exact,
@@ -145,10 +153,10 @@ impl Transaction {
         };
         let done = sqlx::query(
             "INSERT INTO rails (intent, position, rail_id, network, caip2, chain_id, asset, caip19,
-                 symbol, decimals, amount, address, matching, reference, discriminator, policy,
-                 required, waiting, watch, version, watching)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 1,
-                 $18, $19, 1)
+                 symbol, decimals, amount, address, token_account, payment_uri, matching, reference,
+                 discriminator, policy, required, waiting, watch, version, watching)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
+                 $18, $19, 1, $20, $21, 1)
              ON CONFLICT DO NOTHING",
         )
         .bind(key)
@@ -163,6 +171,8 @@ impl Transaction {
         .bind(i64::from(rail.decimals))
         .bind(rail.amount.to_string())
         .bind(rail.address.as_str())
+        .bind(rail.token_account.as_ref().map(Address::as_str))
+        .bind(rail.payment_uri.as_deref())
         .bind(matching_text(&rail.matching))
         .bind(reference)
         .bind(discriminator(rail))

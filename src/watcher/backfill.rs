@@ -105,6 +105,7 @@ impl Backfiller {
         let network = &self.committer.network;
         let keys = store.watches_of(network, jobs.iter().map(|job| job.intent.as_str())).await?;
         let watches = WatchSet::new(keys, WatchVersion::default());
+        watches.want_references(store.wants_references(network).await?);
         let finalized = store.network(network).await?.and_then(|row| row.finalized);
         if finalized.is_some_and(|finalized| from <= finalized) {
             let to = finalized.map_or(to, |finalized| to.min(finalized));

@@ -236,6 +236,7 @@ impl Follower {
                 return Err(StepError::UnknownAsset(asset));
             }
             self.watches.add(keys, version);
+            self.watches.want_references(store.wants_references(network).await?);
         }
         Ok(version)
     }
@@ -529,6 +530,8 @@ impl Follower {
         let ended = tx.end_watching(&self.committer.network, now, finalized).await?;
         tx.commit().await?;
         self.watches.remove(&ended);
+        let (store, network) = (&self.committer.store, &self.committer.network);
+        self.watches.want_references(store.wants_references(network).await?);
         Ok(())
     }
 }

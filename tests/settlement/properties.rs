@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use confirmd::settlement::{
-    AmountPolicy, Decision, Event, EventKind, Intent, IntentView, Matching, Role,
+    AmountPolicy, Decision, Event, EventKind, Intent, IntentView, Matching, ReferenceKind, Role,
 };
 use confirmd_chain::Height;
 use proptest::prelude::*;
@@ -61,7 +61,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 /// What tells a rail's payments from others at the same address.
 fn matching() -> impl Strategy<Value = Matching> {
     let (given, carried) = ("ours".to_owned(), "ours".to_owned());
-    let reference = Matching::Reference { given, carried };
+    let reference = Matching::Reference { kind: ReferenceKind::Reference, given, carried };
     select(vec![Matching::Address, Matching::Address, reference, Matching::ExactAmount])
 }
 

@@ -1,6 +1,6 @@
 //! Rails that share an address, and rails that take others' places.
 
-use confirmd::settlement::{AmountPolicy, Matching, PatchError, Rail, may_expire};
+use confirmd::settlement::{AmountPolicy, Matching, PatchError, Rail, ReferenceKind, may_expire};
 use confirmd_chain::{Address, Height, Timestamp};
 
 use super::sim::{NOW, Sim, blocks, intent, rail, time_of};
@@ -10,7 +10,8 @@ use super::{Intent, Story, check};
 fn referred() -> Intent {
     let mut intent = intent(vec![rail("r1", "a", "USD", 10, 1)], 10_000);
     let (given, carried) = ("0123".to_owned(), "ours".to_owned());
-    intent.rails[0].matching = Matching::Reference { given, carried };
+    intent.rails[0].matching =
+        Matching::Reference { kind: ReferenceKind::Reference, given, carried };
     intent
 }
 

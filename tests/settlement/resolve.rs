@@ -1,7 +1,7 @@
 //! Orphans that an admin attaches to an intent, or dismisses.
 
 use confirmd::settlement::{
-    AmountPolicy, Decision, Matching, OrphanReason, Resolve, ResolveError, resolve,
+    AmountPolicy, Decision, Matching, OrphanReason, ReferenceKind, Resolve, ResolveError, resolve,
 };
 use confirmd_chain::Address;
 
@@ -16,7 +16,8 @@ fn short() -> Intent {
 fn at_a_shared_address() -> Intent {
     let mut intent = at_once();
     let (given, carried) = ("0123".to_owned(), "ours".to_owned());
-    intent.rails[0].matching = Matching::Reference { given, carried };
+    intent.rails[0].matching =
+        Matching::Reference { kind: ReferenceKind::Reference, given, carried };
     intent
 }
 

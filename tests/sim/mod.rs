@@ -348,6 +348,8 @@ pub(crate) fn rail(id: &str, network: &str, symbol: &str, amount: u64, required:
         matching: Matching::Address,
         policy: AmountPolicy::AtLeast,
         required: Confirmations(required),
+        token_account: None,
+        payment_uri: None,
         replaced_at: None,
     }
 }

@@ -48,6 +48,8 @@ pub(crate) fn intent(id: &str, endpoints: &[&str]) -> Intent {
             matching: Matching::Address,
             policy: AmountPolicy::AtLeast,
             required: Confirmations(12),
+            token_account: None,
+            payment_uri: None,
             replaced_at: None,
         }],
         created_at: START,

@@ -5,8 +5,8 @@ use std::sync::{Mutex, Once, PoisonError};
 use async_trait::async_trait;
 use confirmd_chain::{
     Address, AddressError, Amount, Asset, At, Block, Chain, ChainError, Header, Heads, Height,
-    Inclusion, Mempool, ProbeReport, Proof, ProviderStatus, TransactionId, Wallet, WalletError,
-    WatchKey, WatchSet, Work,
+    Inclusion, Mempool, ProbeReport, Proof, ProviderStatus, ReferenceError, TransactionId, Wallet,
+    WalletError, WatchKey, WatchSet, Work,
 };
 use confirmd_rpc::{AskError, Failure, Pool, Provider};
 use futures_util::future::join_all;
@@ -301,16 +301,24 @@ impl Chain for Bitcoin {
         true
     }
 
-    fn payment_uri(&self, to: &Address, asset: &Asset, amount: Amount) -> Option<String> {
-        (*asset == Asset::Native).then(|| uri::payment_uri(to, amount))
+    /// BIP-21 has no word for what a further output is to say.
+    fn payment_uri(
+        &self,
+        to: &Address,
+        asset: &Asset,
+        amount: Amount,
+        carried: Option<&str>,
+    ) -> Option<String> {
+        (*asset == Asset::Native && carried.is_none()).then(|| uri::payment_uri(to, amount))
     }
 
     fn parse_wallet(&self, text: &str) -> Result<Box<dyn Wallet>, WalletError> {
         receiving::parse_wallet(text, self.config.wallets, &self.config.addresses)
     }
 
-    fn parse_reference(&self, text: &str) -> Option<String> {
-        script::parse_reference(text)
+    fn parse_reference(&self, text: &str, _: &Asset) -> Result<String, ReferenceError> {
+        let expected = "a text for an OP_RETURN output: at most 256 bytes, no control characters";
+        script::parse_reference(text).ok_or(ReferenceError::Malformed(expected))
     }
 
     async fn woken(&self) {

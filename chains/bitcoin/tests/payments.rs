@@ -6,7 +6,7 @@ mod support;
 
 use bitcoin::Amount as Satoshis;
 use confirmd_chain::{
-    Amount, Chain, Confirmations, Mempool, TransactionId, TransferIndex, WatchVersion,
+    Amount, Asset, Chain, Confirmations, Mempool, TransactionId, TransferIndex, WatchVersion,
 };
 use xtask::bitcoind::{BitcoindOptions, Payment};
 
@@ -39,7 +39,7 @@ async fn several_outputs_of_one_transaction_are_several_transfers_with_what_it_s
         assert_eq!(&transfer.to, to);
         assert_eq!(transfer.amount, Amount::from(1_000 * (at as u64 + 1)));
         assert_eq!(transfer.memo.as_deref(), Some("order-1"));
-        let reference = node.chain.parse_reference("order-1").unwrap();
+        let reference = node.chain.parse_reference("order-1", &Asset::Native).unwrap();
         assert!(transfer.references.contains(&reference));
         assert_eq!(transfer.maturity, Confirmations(0));
     }

@@ -56,6 +56,17 @@ pub enum AddressError {
     PrivateKey,
 }
 
+/// Why a text is nothing that payments carry.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReferenceError {
+    /// It is not of the right form; says what was expected.
+    #[error("expected {0}")]
+    Malformed(&'static str),
+    /// Nobody can pay with one here; says why.
+    #[error("{0}; give an address of its own instead")]
+    Unsupported(&'static str),
+}
+
 /// Where a transaction stands, and whether it did what it was to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inclusion {
@@ -187,11 +198,13 @@ pub trait Chain: Send + Sync + 'static {
     fn watch_key(&self, address: &Address) -> WatchKey;
 
     /// Reads a memo that a payer is told into the text by which
-    /// [`Transfer::references`](crate::Transfer::references) shows it; none where it is no memo of
-    /// this network, or the network has none.
-    fn parse_memo(&self, text: &str) -> Option<String> {
+    /// [`Transfer::references`](crate::Transfer::references) shows it, which begins with `memo:`.
+    ///
+    /// # Errors
+    /// When it is none, or payments carry none here.
+    fn parse_memo(&self, text: &str) -> Result<String, ReferenceError> {
         let _ = text;
-        None
+        Err(ReferenceError::Unsupported("payments here carry no memo"))
     }
 
     /// Whether native coin is seen however it is sent. Where it is not, what contracts send is
@@ -200,18 +213,34 @@ pub trait Chain: Send + Sync + 'static {
         false
     }
 
-    /// Reads a reference that a payer is told into the text by which
-    /// [`Transfer::references`](crate::Transfer::references) shows it; none where it is no
-    /// reference of this network, or the network has none.
-    fn parse_reference(&self, text: &str) -> Option<String> {
-        let _ = text;
+    /// Reads a reference that a payer of this asset is told into the text by which
+    /// [`Transfer::references`](crate::Transfer::references) shows it.
+    ///
+    /// # Errors
+    /// When it is none, or nobody can pay the asset with one here.
+    fn parse_reference(&self, text: &str, asset: &Asset) -> Result<String, ReferenceError> {
+        let _ = (text, asset);
+        Err(ReferenceError::Unsupported("payments here carry no reference"))
+    }
+
+    /// What a payer's wallet reads from a link or a QR code. `carried` is what the payment is to
+    /// carry, as [`Self::parse_reference`] or [`Self::parse_memo`] made it. None where the family
+    /// has no URI that says all of this.
+    fn payment_uri(
+        &self,
+        to: &Address,
+        asset: &Asset,
+        amount: Amount,
+        carried: Option<&str>,
+    ) -> Option<String> {
+        let _ = (to, asset, amount, carried);
         None
     }
 
-    /// What a payer's wallet reads from a link or a QR code; none where the family has no such
-    /// URIs.
-    fn payment_uri(&self, to: &Address, asset: &Asset, amount: Amount) -> Option<String> {
-        let _ = (to, asset, amount);
+    /// The account in which an owner keeps an asset, where that is another than the owner's own
+    /// (Solana's associated token account).
+    fn token_account(&self, owner: &Address, asset: &Asset) -> Option<Address> {
+        let _ = (owner, asset);
         None
     }
 

@@ -22,7 +22,7 @@ pub use block::{
 };
 pub use chain::{
     AddressError, At, Chain, ChainError, ContractProbe, Inclusion, ProbeReport, ProviderStatus,
-    Witness,
+    ReferenceError, Witness,
 };
 pub use mempool::{FeeRate, Mempool, Spend, Unconfirmed};
 pub use secret::looks_secret;

@@ -6,8 +6,8 @@ use alloy_primitives::{B256, U64};
 use async_trait::async_trait;
 use confirmd_chain::{
     Address, AddressError, Amount, Asset, At, Block, Chain, ChainError, Header, Heads, Height,
-    Inclusion, ProbeReport, ProviderStatus, TransactionId, Wallet, WalletError, WatchKey, WatchSet,
-    Witness,
+    Inclusion, ProbeReport, ProviderStatus, ReferenceError, TransactionId, Wallet, WalletError,
+    WatchKey, WatchSet, Witness,
 };
 use confirmd_rpc::{Answer, AskError, Failure, Fault, FaultKind, Pool, Provider, Request};
 use futures_util::future::join_all;
@@ -266,14 +266,36 @@ impl Chain for Evm {
             }
     }
 
-    fn parse_reference(&self, text: &str) -> Option<String> {
-        let has_proxy = self.sources.token_proxy.is_some() || self.sources.native_proxy.is_some();
-        let reference = references::parse(text).filter(|_| has_proxy)?;
-        Some(references::reference_topic(&reference))
+    fn parse_reference(&self, text: &str, asset: &Asset) -> Result<String, ReferenceError> {
+        let (proxy, unsupported) = match asset {
+            Asset::Native => (
+                self.sources.native_proxy,
+                "the registry file has no fee proxy for the native coin, so nobody can pay with a \
+                 reference",
+            ),
+            Asset::Token(_) => (
+                self.sources.token_proxy,
+                "the registry file has no fee proxy for tokens, so nobody can pay with a reference",
+            ),
+        };
+        if proxy.is_none() {
+            return Err(ReferenceError::Unsupported(unsupported));
+        }
+        let expected = "16 hex digits, the 8 bytes of a Request Network reference";
+        let reference = references::parse(text).ok_or(ReferenceError::Malformed(expected))?;
+        Ok(references::reference_topic(&reference))
     }
 
-    fn payment_uri(&self, to: &Address, asset: &Asset, amount: Amount) -> Option<String> {
-        Some(uri::payment_uri(self.config.chain_id, to, asset, amount))
+    /// A reference goes through a fee proxy, for which no URI has a word.
+    fn payment_uri(
+        &self,
+        to: &Address,
+        asset: &Asset,
+        amount: Amount,
+        carried: Option<&str>,
+    ) -> Option<String> {
+        let uri = || uri::payment_uri(self.config.chain_id, to, asset, amount);
+        carried.is_none().then(uri)
     }
 
     fn parse_wallet(&self, text: &str) -> Result<Box<dyn Wallet>, WalletError> {

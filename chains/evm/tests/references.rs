@@ -107,8 +107,11 @@ async fn two_payments_to_one_address_are_told_apart_by_reference_i2() {
             assert_eq!(credited(&block), [expected], "{verify:?}: by its event, once");
             assert_eq!(block.transfers[0].from, None, "the event does not say who paid");
         }
-        assert_eq!(evm.parse_reference("0123456789abcdef"), Some(reference_topic(&FIRST)));
-        assert_eq!(evm.parse_reference("0123456789abcdef00"), None);
+        assert_eq!(
+            evm.parse_reference("0123456789abcdef", &Asset::Native),
+            Ok(reference_topic(&FIRST))
+        );
+        assert!(evm.parse_reference("0123456789abcdef00", &Asset::Native).is_err());
     }
 }
 

@@ -22,9 +22,7 @@ use super::input::{OptionalBody, Parameters, parse_time, read_actor};
 use super::page::{Page, Paging, time_cursor};
 use super::problem::Problem;
 use super::{Context, Live};
-use crate::settlement::{
-    self, Credit, Intent, IntentKey, IntentView, Matching, NetworkId, Rail, Status, rfc3339,
-};
+use crate::settlement::{self, Credit, Intent, IntentKey, IntentView, NetworkId, Status, rfc3339};
 use crate::store::{Actor, IntentFilter, Recording, Retry, StoreError};
 
 pub(super) use rails::read_network;
@@ -93,21 +91,8 @@ fn answer(
     cursors: &BTreeMap<NetworkId, Height>,
     context: &Context,
 ) -> IntentAnswer {
-    let mut view = IntentView::at(intent, credits, cursors, context.clock.now());
-    for shown in &mut view.rails {
-        let rail = intent.rails.iter().find(|rail| rail.rail_id == shown.rail_id);
-        shown.payment_uri = rail.and_then(|rail| payment_uri(rail, context));
-    }
+    let view = IntentView::at(intent, credits, cursors, context.clock.now());
     IntentAnswer { account: intent.key.account.clone(), notes: Vec::new(), intent: view }
-}
-
-/// What a payer's wallet reads. A reference goes through a fee proxy, for which no URI has a word.
-fn payment_uri(rail: &Rail, context: &Context) -> Option<String> {
-    if matches!(rail.matching, Matching::Reference { .. }) || rail.replaced_at.is_some() {
-        return None;
-    }
-    let chain = context.chains.get(&rail.network)?;
-    chain.payment_uri(&rail.address, &rail.asset, rail.amount)
 }
 
 /// List intents

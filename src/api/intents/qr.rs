@@ -7,7 +7,6 @@ use qrcode::render::svg;
 use qrcode::{Color, EcLevel, QrCode};
 use utoipa::IntoParams;
 
-use super::payment_uri;
 use crate::api::Context;
 use crate::api::auth::Reader;
 use crate::api::input::Parameters;
@@ -74,10 +73,10 @@ pub(super) async fn qr(
         None => rails.next(),
     };
     let rail = rail.ok_or(Problem::NotFound("rail"))?;
-    let uri = payment_uri(rail, &context).ok_or(Problem::NotFound("payment URI"))?;
+    let uri = rail.payment_uri.as_ref().ok_or(Problem::NotFound("payment URI"))?;
     let (kind, picture) = match format.unwrap_or_default() {
-        Format::Png => ("image/png", png_of(&uri)?),
-        Format::Svg => ("image/svg+xml", svg_of(&uri)?.into_bytes()),
+        Format::Png => ("image/png", png_of(uri)?),
+        Format::Svg => ("image/svg+xml", svg_of(uri)?.into_bytes()),
     };
     let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, MAX_AGE)];
     Ok((headers, picture).into_response())

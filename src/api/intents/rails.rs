@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use confirmd_chain::{Address, AddressError, Amount, Asset, Confirmations};
+use confirmd_chain::{Address, AddressError, Amount, Asset, Chain, Confirmations};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -13,7 +13,7 @@ use crate::api::problem::Problem;
 use crate::api::wallets::hand_out;
 use crate::config::{Followed, FollowedAsset, list_of, nearest};
 use crate::settlement::{
-    AmountPolicy, IntentKey, Matching, NetworkId, Rail, SharedMatch, WalletKey,
+    AmountPolicy, IntentKey, Matching, NetworkId, Rail, ReferenceKind, SharedMatch, WalletKey,
 };
 use crate::store::Which;
 
@@ -40,11 +40,15 @@ pub(super) struct CreateRail {
     /// A registered wallet of this network, by its id: a fresh address of it.
     #[schema(examples("shop-btc"))]
     wallet: Option<String>,
+    /// For an address that several intents share: the memo that the payment carries (Solana).
+    #[schema(examples("wihngo:6f0c2a"))]
+    memo: Option<String>,
     /// For an address that several intents share: what the payment carries. On EVM networks a
-    /// Request Network reference, 8 bytes in hex, paid through its fee proxy.
+    /// Request Network reference, 8 bytes in hex, paid through its fee proxy; on Solana a Solana
+    /// Pay reference key; on Bitcoin the text of an OP_RETURN output.
     #[schema(examples("0123456789abcdef"))]
     reference: Option<String>,
-    /// For an address that several intents share without references: the amount alone tells the
+    /// For an address that several intents share without either: the amount alone tells the
     /// payment, so no two open intents may wait for the same there, and no tolerance applies.
     r#match: Option<SharedMatch>,
     /// Which totals settle the rail. `exact` where `match` is `exact_amount`.
@@ -107,6 +111,11 @@ pub(super) async fn address_rails(
             let name = format!("intent/{}/{place}", key.id);
             let (_, fresh) = hand_out(&wallet, Which::Next, Some(&name), context).await?;
             rail.address = fresh.address;
+        }
+        if let Some(chain) = context.chains.get(&rail.network) {
+            let (to, asset) = (&rail.address, &rail.asset);
+            rail.payment_uri = chain.payment_uri(to, asset, rail.amount, rail.matching.carried());
+            rail.token_account = chain.token_account(to, asset);
         }
         addressed.push(rail);
     }
@@ -174,7 +183,8 @@ fn read_rail(
     if let (Some(wallet), Some(_)) = (&wallet, &address) {
         errors.add(&wallet.pointer, "cannot be beside `address`");
     }
-    if let (Some(wallet), true) = (&wallet, reference.is_some() || shared.is_some()) {
+    let is_told_apart = memo.is_some() || reference.is_some() || shared.is_some();
+    if let (Some(wallet), true) = (&wallet, is_told_apart) {
         errors.add(&wallet.pointer, "gives an address of its own, which needs nothing beside it");
     }
     let address = address.and_then(|field| read_address(&field, id, context, errors));
@@ -182,16 +192,18 @@ fn read_rail(
         None => address.map(Destination::Address),
         Some(field) => field.string(errors).map(|name| Destination::Wallet(name.to_owned())),
     };
-    if let (Some(memo), Some(id)) = (memo, id) {
-        let detail =
-            format!("payments on {id} carry no memo; give a `reference`, or an address of");
-        errors.add(&memo.pointer, format!("{detail} its own"));
+    if let (Some(memo), Some(_)) = (&memo, &reference) {
+        errors.add(&memo.pointer, "cannot be beside `reference`: either tells the payment");
     }
+    let (reference, kind) = match memo {
+        Some(memo) => (Some(memo), ReferenceKind::Memo),
+        None => (reference, ReferenceKind::Reference),
+    };
     let shared = shared.map(|field| read_shared(&field, reference.is_some(), errors));
     let policy = policy.map(|field| read_policy(&field, shared.is_some(), errors));
     let reference = reference.map(|field| {
-        let (id, followed) = network.as_ref()?;
-        read_reference(&field, id, followed, asset, context, errors)
+        let chain = context.chains.get(id?)?;
+        read_reference(&field, kind, asset?, chain.as_ref(), errors)
     });
     let ((id, followed), asset, amount) = (network?, asset?, amount?);
     let destination = address?;
@@ -221,6 +233,8 @@ fn read_rail(
         matching,
         policy,
         required: wish.unwrap_or(threshold).max(floor),
+        token_account: None,
+        payment_uri: None,
         replaced_at: None,
     };
     Some(ReadRail { rail, destination, floor })
@@ -330,7 +344,10 @@ fn read_shared(field: &Field<'_>, has_reference: bool, errors: &mut Errors) -> O
     match (field.string(errors)?, has_reference) {
         ("exact_amount", false) => return Some(Matching::ExactAmount),
         ("exact_amount", true) => {
-            errors.add(&field.pointer, "cannot be beside `reference`, which tells the payment");
+            errors.add(
+                &field.pointer,
+                "cannot be beside `memo` or `reference`, which tells the payment",
+            );
         }
         _ => errors.add(&field.pointer, "expected \"exact_amount\""),
     }
@@ -339,29 +356,18 @@ fn read_shared(field: &Field<'_>, has_reference: bool, errors: &mut Errors) -> O
 
 fn read_reference(
     field: &Field<'_>,
-    id: &NetworkId,
-    followed: &Followed,
-    asset: Option<&FollowedAsset>,
-    context: &Context,
+    kind: ReferenceKind,
+    asset: &FollowedAsset,
+    chain: &dyn Chain,
     errors: &mut Errors,
 ) -> Option<Matching> {
     let given = field.string(errors)?;
-    let proxies = &followed.network.fee_proxies;
-    let (proxy, what) = match asset?.info.asset {
-        Asset::Native => (&proxies.native, "the native coin"),
-        Asset::Token(_) => (&proxies.erc20, "tokens"),
+    let carried = match kind {
+        ReferenceKind::Reference => chain.parse_reference(given, &asset.info.asset),
+        ReferenceKind::Memo => chain.parse_memo(given),
     };
-    if proxy.is_none() {
-        let detail = format!("{id} has no fee proxy for {what} in its registry file, so nobody");
-        errors.add(&field.pointer, format!("{detail} can pay with a reference there"));
-        return None;
-    }
-    let carried = context.chains.get(id).and_then(|chain| chain.parse_reference(given));
-    if carried.is_none() {
-        let expected = "16 hex digits, the 8 bytes of a Request Network reference";
-        errors.add(&field.pointer, format!("expected {expected}"));
-    }
-    Some(Matching::Reference { given: given.to_owned(), carried: carried? })
+    let carried = carried.map_err(|error| errors.add(&field.pointer, error.to_string())).ok()?;
+    Some(Matching::Reference { kind, given: given.to_owned(), carried })
 }
 
 /// What a wish below a network's floor came to.

@@ -150,19 +150,14 @@ impl Request {
     /// one. What is left out counts as left out, not as what the default was at the time.
     pub(super) fn hash(&self) -> String {
         let rail = |rail: &Rail| {
-            let (reference, is_exact) = match &rail.matching {
-                Matching::Address => (None, false),
-                Matching::Reference { carried, .. } => (Some(carried), false),
-                Matching::ExactAmount => (None, true),
-            };
             serde_json::json!([
                 rail.network,
                 rail.asset.to_string(),
                 rail.amount,
                 rail.address,
                 rail.policy,
-                reference,
-                is_exact,
+                rail.matching.carried(),
+                rail.matching == Matching::ExactAmount,
             ])
         };
         let endpoints = self.endpoints.as_ref().map(|names| names.iter().collect::<BTreeSet<_>>());
