@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`anvil`] | an EVM node, with the calls that tests need (mine, reorg, drop, …) |
 //! | [`bitcoind`] | a Bitcoin node, with the keys, payments and double spends that tests need |
+//! | [`surfpool`] | a Solana node, with the tokens, memos and slots that tests need |
 //! | [`erc20`] | tokens on it: OpenZeppelin's published one, and ones that misbehave |
 //! | [`fee_proxy`] | Request Network's contracts for payments with a reference |
 //! | [`postgres`] | a private PostgreSQL, and databases on it |
@@ -28,6 +29,7 @@ pub mod progress;
 pub mod receiver;
 pub mod rpc;
 pub mod solidity;
+pub mod surfpool;
 
 pub use error::{Error, Result};
 
@@ -38,6 +40,7 @@ pub use error::{Error, Result};
 pub fn install_all() -> Result<()> {
     anvil::binary()?;
     bitcoind::binary()?;
+    surfpool::binary()?;
     erc20::install()?;
     fee_proxy::install()?;
     receiver::install()?;

@@ -17,9 +17,9 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Run all tests, against a real EVM node and a real PostgreSQL that this starts
+    /// Run all tests, against real nodes and a real PostgreSQL that this starts
     Test(test::Arguments),
-    /// Show a payment, from the intent to the verified webhook, on a real node
+    /// Show payments, from the intent to the verified webhook, on real nodes
     Demo(demo::Arguments),
     /// Run what CI runs: format, clippy, licences and bans, docs, tests
     Ci,

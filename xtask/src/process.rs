@@ -1,9 +1,10 @@
 //! Child processes that never outlive us, and whose output can be waited for.
 
 use std::{
+    collections::VecDeque,
     env,
     fs::{self, File},
-    io::{self, Read, Seek, SeekFrom},
+    io::{self, BufRead, BufReader, Read, Seek, SeekFrom},
     net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -18,6 +19,8 @@ use crate::{Error, Result};
 
 const POLL: Duration = Duration::from_millis(5);
 const TAIL_BYTES: usize = 4_000;
+/// How much of a failed compilation is shown.
+const TAIL_LINES: usize = 60;
 
 /// Runs a command to its end and gives what it printed on stdout.
 ///
@@ -26,13 +29,10 @@ const TAIL_BYTES: usize = 4_000;
 /// end of its output where it did not end with 0.
 pub fn run(command: &mut Command, install: &str) -> Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let Output { status, stdout, stderr } =
-        command.stdin(Stdio::null()).output().map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => {
-                Error::Missing { program: name.clone(), install: install.to_owned() }
-            }
-            _ => Error::Io { what: format!("run {name}"), source },
-        })?;
+    let Output { status, stdout, stderr } = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|source| cannot_start(&name, install, source))?;
     let stdout = String::from_utf8_lossy(&stdout).into_owned();
     if status.success() {
         return Ok(stdout);
@@ -43,6 +43,43 @@ pub fn run(command: &mut Command, install: &str) -> Result<String> {
         status: status.to_string(),
         output: tail(&output).to_owned(),
     })
+}
+
+/// Runs a command to its end and shows `line` each line that it prints, on stdout or on stderr.
+///
+/// # Errors
+/// As [`run`].
+pub fn follow(command: &mut Command, install: &str, mut line: impl FnMut(&str)) -> Result<()> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let (output, input) = io::pipe().map_err(Error::io("a pipe"))?;
+    let second = input.try_clone().map_err(Error::io("a pipe"))?;
+    let child = command.stdin(Stdio::null()).stdout(input).stderr(second).spawn();
+    // The command keeps its ends of the pipe, which would never end.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = child.map_err(|source| cannot_start(&name, install, source))?;
+    let mut last = VecDeque::with_capacity(TAIL_LINES);
+    for text in BufReader::new(output).lines().map_while(io::Result::ok) {
+        line(&text);
+        if last.len() == TAIL_LINES {
+            last.pop_front();
+        }
+        last.push_back(text);
+    }
+    let status = child.wait().map_err(Error::io(format!("wait for {name}")))?;
+    if status.success() {
+        return Ok(());
+    }
+    let output = last.make_contiguous().join("\n");
+    Err(Error::Failed { command: name, status: status.to_string(), output })
+}
+
+fn cannot_start(name: &str, install: &str, source: io::Error) -> Error {
+    match source.kind() {
+        io::ErrorKind::NotFound => {
+            Error::Missing { program: name.to_owned(), install: install.to_owned() }
+        }
+        _ => Error::Io { what: format!("run {name}"), source },
+    }
 }
 
 /// A running program: killed when dropped, and also when our own process ends in any way,

@@ -7,6 +7,7 @@ use std::{
 };
 
 const TICK: Duration = Duration::from_secs(10);
+const STEP_PERCENT: u64 = 5;
 
 /// Prints one line.
 pub fn say(line: &str) {
@@ -31,4 +32,27 @@ pub fn during<T>(what: &str, work: impl FnOnce() -> T) -> T {
     });
     say(&format!("{what}: {:.1?}", began.elapsed()));
     result
+}
+
+/// Says, each few percent, how far a long work is.
+#[derive(Debug)]
+pub struct Percent<'a> {
+    what: &'a str,
+    next: u64,
+}
+
+impl<'a> Percent<'a> {
+    /// For the work `what`.
+    pub fn of(what: &'a str) -> Self {
+        Self { what, next: STEP_PERCENT }
+    }
+
+    /// Called as often as there is something new.
+    pub fn reach(&mut self, done: u64, all: u64) {
+        let percent = done.saturating_mul(100) / all.max(1);
+        if percent >= self.next {
+            say(&format!("{}: {percent} % ({done} of {all} steps)", self.what));
+            self.next = percent + STEP_PERCENT;
+        }
+    }
 }

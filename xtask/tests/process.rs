@@ -4,8 +4,9 @@ use std::{env, process::Command, time::Duration};
 
 use nix::sys::signal::Signal;
 use xtask::{
+    Error,
     anvil::{Anvil, AnvilOptions},
-    process::Server,
+    process::{Server, follow},
     rpc::JsonRpc,
 };
 
@@ -52,4 +53,24 @@ async fn a_program_that_fails_to_start_is_shown_with_its_own_words() {
     let error = server.line(SOON).await.unwrap_err().to_string();
     assert!(error.contains("no such luck") && error.contains("exit status: 3"), "{error}");
     assert_eq!(server.ended(SOON).await.unwrap(), Some(3));
+}
+
+#[test]
+fn a_followed_command_shows_what_it_prints_and_fails_with_the_end_of_it() {
+    let shown = |script: &str| {
+        let mut lines = Vec::new();
+        let outcome = follow(Command::new("sh").args(["-c", script]), "", |line| {
+            lines.push(line.to_owned());
+        });
+        (outcome, lines)
+    };
+    let (outcome, lines) = shown("echo one; echo two >&2; echo three");
+    outcome.unwrap();
+    assert_eq!(lines, ["one", "two", "three"]);
+
+    let (outcome, lines) = shown("seq 1000; echo broken >&2; exit 3");
+    assert_eq!(lines.len(), 1001);
+    let Err(Error::Failed { output, .. }) = outcome else { panic!("{outcome:?}") };
+    assert!(output.ends_with("1000\nbroken"), "{output}");
+    assert!(!output.contains("\n1\n"), "only the end: {output}");
 }

@@ -2,11 +2,9 @@
 //! has it as a program.
 
 use std::{
-    collections::VecDeque,
     fs,
-    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
 use serde_json::Value;
@@ -44,9 +42,6 @@ const OPTIONS: &[&str] = &[
     "-DWITH_ZMQ=ON",
 ];
 const PROGRAMS: &[&str] = &["bitcoind", "bitcoin-cli"];
-/// How much of a failed compilation is shown.
-const TAIL_LINES: usize = 60;
-const STEP_PERCENT: u64 = 5;
 
 /// The path of bitcoind, compiled on first use; `bitcoin-cli` lies beside it.
 ///
@@ -122,33 +117,15 @@ fn configure(sources: &Path, build: &Path) -> Result<()> {
     process::run(&mut cmake, "install CMake").map(drop)
 }
 
-/// Runs ninja and says, each few percent, how far it is.
 fn compile(build: &Path) -> Result<()> {
     let mut ninja = Command::new("ninja");
-    ninja.arg("-C").arg(build).args(PROGRAMS).stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut child = ninja.spawn().map_err(Error::io("run ninja"))?;
-    let mut tail = VecDeque::with_capacity(TAIL_LINES);
-    let mut said = 0;
-    let lines = child.stdout.take().map(BufReader::new).into_iter().flat_map(BufRead::lines);
-    for line in lines.map_while(std::result::Result::ok) {
-        if let Some((done, all)) = steps(&line) {
-            let percent = done * 100 / all.max(1);
-            if percent >= said + STEP_PERCENT {
-                progress::say(&format!("compiling bitcoind: {percent} % ({done} of {all} steps)"));
-                said = percent;
-            }
+    ninja.arg("-C").arg(build).args(PROGRAMS);
+    let mut percent = progress::Percent::of("compiling bitcoind");
+    process::follow(&mut ninja, "install ninja", |line| {
+        if let Some((done, all)) = steps(line) {
+            percent.reach(done, all);
         }
-        if tail.len() == TAIL_LINES {
-            tail.pop_front();
-        }
-        tail.push_back(line);
-    }
-    let status = child.wait().map_err(Error::io("wait for ninja"))?;
-    if status.success() {
-        return Ok(());
-    }
-    let output = tail.make_contiguous().join("\n");
-    Err(Error::Failed { command: "ninja".into(), status: status.to_string(), output })
+    })
 }
 
 /// `[3/10] Building …`: 3 of 10.
