@@ -216,6 +216,7 @@ impl Parts {
             endpoints: self.endpoints,
             chains: Arc::new(networks.chains()),
             wakes: Arc::new(networks.wakes()),
+            looks: api::Looks::default(),
             reloads,
             replaced: CancellationToken::new(),
             courier: self.courier,

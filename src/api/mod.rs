@@ -2,7 +2,7 @@
 //!
 //! | module | what it serves or knows |
 //! | --- | --- |
-//! | `intents` | create, list, look at, cancel, history |
+//! | `intents` | create, list, look at, check, verify, cancel, history |
 //! | `deliveries`, `endpoints`, `events`, `orphans`, `networks`, `thresholds` | what their names say |
 //! | `wallets` | register, hand out addresses, deposits |
 //! | `scanner`, `status` | what AMN's backend proxies |
@@ -55,6 +55,7 @@ use crate::store::{Store, StoreError};
 use crate::webhook::{Endpoints, Trials, Waker};
 
 pub use input::MAX_BODY_BYTES;
+pub use intents::Looks;
 pub use openapi::document as openapi;
 pub use problem::{FieldError, Problem};
 pub use status::StatusProblem;
@@ -83,6 +84,8 @@ pub struct Context {
     pub reloads: Reloads,
     /// Cancelled once a reload has put another context in the place of this one.
     pub replaced: CancellationToken,
+    /// When whoever waits for an intent last had its networks looked at.
+    pub looks: Looks,
     /// Wakes the courier when something is due.
     pub courier: Waker,
     /// Tries endpoints out.

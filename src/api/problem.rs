@@ -113,6 +113,9 @@ pub enum Problem {
     /// The store is busy or gone.
     #[error("the store does not answer at present; ask again")]
     StoreUnavailable,
+    /// No provider says what was asked for.
+    #[error("no provider answers at present, ask again: {0}")]
+    ProvidersUnavailable(String),
     /// The answer took too long.
     #[error("the answer took longer than {0} seconds")]
     TooSlow(u64),
@@ -244,6 +247,9 @@ impl Problem {
             }
             Self::StoreUnavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable", "The store is unavailable")
+            }
+            Self::ProvidersUnavailable(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "providers-unavailable", "No provider answers")
             }
             Self::TooSlow(_) => (StatusCode::SERVICE_UNAVAILABLE, "too-slow", "Took too long"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "confirmd failed"),

@@ -15,6 +15,7 @@ mod intent;
 mod rail;
 mod resolve;
 mod settler;
+mod verify;
 mod view;
 
 pub use advance::{Change, apply, required_of, step_heights, wake_height};
@@ -35,6 +36,7 @@ pub use intent::{
 pub use rail::{Matching, Rail, ReferenceKind};
 pub use resolve::{Decision, Held, Resolution, Resolve, ResolveError, resolve};
 pub use settler::Outcome;
+pub use verify::{Claim, Mismatch, verify};
 pub use view::{
     IntentView, OrphanView, RailView, ResolutionView, SharedMatch, TransferView, rfc3339,
 };

@@ -135,6 +135,26 @@ impl Store {
         let row = bind(sqlx::query(AssertSqlSafe(text)), filter).fetch_one(&self.read).await?;
         number(&row, "n")
     }
+
+    /// The transfers of a transaction that are deposits of a wallet.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn deposited_in(
+        &self,
+        network: &NetworkId,
+        transaction: &TransactionId,
+    ) -> Result<Vec<TransferId>> {
+        let rows = sqlx::query("SELECT idx FROM deposits WHERE network = $1 AND tx = $2")
+            .bind(network.as_str())
+            .bind(transaction.as_str())
+            .fetch_all(&self.read)
+            .await?;
+        let id = |row: &AnyRow| {
+            Ok(TransferId { transaction: transaction.clone(), index: parsed(row, "idx")? })
+        };
+        rows.iter().map(id).collect()
+    }
 }
 
 impl Transaction {

@@ -375,6 +375,7 @@ fn context(store: Store, receiver: &str) -> Context {
         wakes: Arc::new(wakes),
         reloads: Reloads::channel().0,
         replaced: CancellationToken::new(),
+        looks: confirmd::api::Looks::default(),
         courier: Waker::default(),
         trials,
         metrics: telemetry::metrics(),

@@ -21,4 +21,5 @@ mod receiver;
 mod reload;
 mod reorgs;
 mod rig;
+mod verify;
 mod wallets;

@@ -147,7 +147,7 @@ pub(super) async fn explain(
 }
 
 /// EVM hashes are the same in any case; no other family's ids begin so.
-fn read_transaction(text: &str) -> Option<TransactionId> {
+pub(super) fn read_transaction(text: &str) -> Option<TransactionId> {
     let fits = (1..=MAX_TRANSACTION).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let hex = text.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("0x"));

@@ -1,11 +1,13 @@
-//! Intents: create, list, look at, change, cancel, and send their webhooks again.
+//! Intents: create, list, look at, change, cancel, verify, and send their webhooks again.
 
+mod check;
 mod create;
 mod explain;
 mod patch;
 mod qr;
 mod rails;
 mod request;
+mod verify;
 
 use std::collections::BTreeMap;
 
@@ -25,6 +27,7 @@ use super::{Context, Live};
 use crate::settlement::{self, Credit, Intent, IntentKey, IntentView, NetworkId, Status, rfc3339};
 use crate::store::{Actor, IntentFilter, Recording, Retry, StoreError};
 
+pub use check::Looks;
 pub(super) use rails::read_network;
 pub(super) use request::{MAX_CONFIRMATIONS, read_confirmations, read_endpoints, read_id};
 
@@ -37,6 +40,8 @@ pub(super) fn routes() -> OpenApiRouter<Live> {
         .routes(routes!(timeline))
         .routes(routes!(qr::qr))
         .routes(routes!(explain::explain))
+        .routes(routes!(check::check))
+        .routes(routes!(verify::verify))
 }
 
 /// An intent as the API answers it.
