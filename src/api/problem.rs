@@ -75,7 +75,9 @@ pub enum Problem {
     )]
     GapLimit(u32),
     /// An imported list has no more addresses.
-    #[error("every address of the list was handed out or paid; register another list")]
+    #[error(
+        "every address of the list was handed out or paid; POST /v1/wallets/{{id}}/import adds more"
+    )]
     WalletEmpty,
     /// The address goes by another name, or is not there.
     #[error("the address of this index goes by another external_id, or the wallet has none")]

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::Context;
 use super::endpoints::EndpointState;
 use crate::config::Followed;
-use crate::settlement::{NetworkId, rfc3339};
+use crate::settlement::{NetworkId, WalletKey, rfc3339};
 use crate::store::{
     EndpointCounts, FollowerState, FollowerStatus, NetworkRow, OrphanFilter, ProviderState, Result,
     Store,
@@ -51,7 +51,7 @@ pub(super) struct StatusAnswer {
 pub struct StatusProblem {
     /// What kind of problem, for programs.
     pub code: String,
-    /// Which network, provider or endpoint.
+    /// Which network, provider, endpoint or wallet.
     pub subject: String,
     /// Since when, where that is known.
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -154,6 +154,8 @@ pub(super) async fn status(context: &Context) -> Result<StatusAnswer> {
     let mut problems = context.problems.to_vec();
     networks.iter().for_each(|network| network.problems(&mut problems));
     counts.iter().for_each(|(name, counts)| endpoint_problems(name, counts, &mut problems));
+    let low = context.store.low_lists(super::wallets::LOW).await?;
+    problems.extend(low.into_iter().map(|(key, left)| low_list(&key, left)));
     Ok(StatusAnswer {
         success: true,
         version: env!("CARGO_PKG_VERSION"),
@@ -264,6 +266,19 @@ impl NetworkAnswer {
             let since = None;
             problems.push(StatusProblem { since, ..problem("provider-at-fault", subject, action) });
         }
+    }
+}
+
+fn low_list(key: &WalletKey, left: u64) -> StatusProblem {
+    let WalletKey { account, id } = key;
+    StatusProblem {
+        code: "wallet-low".to_owned(),
+        subject: format!("{account}/{id}"),
+        since: None,
+        action: format!(
+            "{left} addresses of the imported list are left. POST /v1/wallets/{id}/import adds \
+             more; without any, no deposit address can be handed out."
+        ),
     }
 }
 

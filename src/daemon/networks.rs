@@ -7,6 +7,7 @@ use confirmd_chain::Chain;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use super::Parts;
 use crate::config;
@@ -47,6 +48,8 @@ impl Networks {
             None => (Arc::default(), None),
         };
         let stop = self.parts.stop.child_token();
+        let looked = probe(id.clone(), chain.clone());
+        self.parts.tasks.spawn(stop.clone().run_until_cancelled_owned(looked));
         let follower = self.follower(network, chain.clone(), Arc::clone(&new_watches));
         let run = follower.run(stop.clone());
         let follower = self.parts.tasks.spawn(async move {
@@ -107,6 +110,16 @@ impl Networks {
             new_watches,
         };
         Follower::new(followed, committer, self.parts.instance.clone(), grant)
+    }
+}
+
+/// Looks at every provider once: what is wrong with one is said at the start, not when it is asked
+/// for something.
+async fn probe(network: NetworkId, chain: Arc<dyn Chain>) {
+    for report in chain.probe().await {
+        if let Some(problem) = report.problem {
+            warn!(%network, provider = %report.provider, %problem, "the provider has a problem");
+        }
     }
 }
 

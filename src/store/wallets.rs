@@ -176,6 +176,33 @@ impl Store {
         number(&row, "n")
     }
 
+    /// The imported lists with fewer free addresses than `few`, and how many they have.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn low_lists(&self, few: u64) -> Result<Vec<(WalletKey, u64)>> {
+        let rows = sqlx::query(
+            "SELECT wallets.account, wallets.id,
+                 (SELECT COUNT(*) FROM wallet_addresses AS free
+                  WHERE free.wallet = wallets.wallet
+                      AND free.handed_at IS NULL AND free.used_at IS NULL) AS n
+             FROM wallets WHERE public_keys IS NULL ORDER BY wallets.wallet",
+        )
+        .fetch_all(&self.read)
+        .await?;
+        let mut low = Vec::new();
+        for row in &rows {
+            let left: u64 = number(row, "n")?;
+            if left < few {
+                low.push((
+                    WalletKey { account: column(row, "account")?, id: column(row, "id")? },
+                    left,
+                ));
+            }
+        }
+        Ok(low)
+    }
+
     /// The addresses that were handed out, highest index first, below the given one.
     ///
     /// # Errors
@@ -314,6 +341,19 @@ impl Transaction {
         let id = format!("bkf_{}", ulid::Ulid::new());
         self.insert_backfill(&id, network, &key.to_string(), version, look_back_from).await?;
         Ok(in_use)
+    }
+
+    /// Whether a wallet has an address, handed out or not.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn has_address(&mut self, key: &WalletKey, address: &Address) -> Result<bool> {
+        let row = sqlx::query("SELECT 1 FROM wallet_addresses WHERE wallet = $1 AND address = $2")
+            .bind(key.to_string())
+            .bind(address.as_str())
+            .fetch_optional(&mut *self.inner)
+            .await?;
+        Ok(row.is_some())
     }
 
     /// The address that the backend calls by this name, where it was handed out as such.

@@ -179,6 +179,34 @@ async fn the_gap_limit_ends_until_an_address_is_paid_and_a_list_ends_for_good() 
         let path = "/v1/wallets/list/addresses";
         api.post(path, WRITER, &json!({})).await.problem(409, "wallet-empty");
         assert_eq!(take(&api, "list", json!({ "external_id": "a" })).await, first);
+
+        let status = api.get("/scanner/status", READER).await.expect(200);
+        let low = status["problems"].as_array().and_then(|problems| problems.first());
+        let low = low.map(|problem| (&problem["code"], &problem["subject"]));
+        assert_eq!(low, Some((&json!("wallet-low"), &json!("default/list"))), "{status}");
+        let more = json!({ "addresses": [
+            { "address": "0x00000000000000000000000000000000000000A1" },
+            { "address": "0x00000000000000000000000000000000000000A3" },
+        ] });
+        let path = "/v1/wallets/list/import";
+        for _ in 0..2 {
+            let imported = api.post(path, WRITER, &more).await.expect(200);
+            assert_eq!(imported["available"], 1, "what is there already is passed over");
+        }
+        let third = take(&api, "list", json!({})).await;
+        assert_eq!(
+            (&third["index"], &third["address"]),
+            (&json!(11), &json!("0x00000000000000000000000000000000000000A3"))
+        );
+        let taken = json!({ "addresses": [
+            { "address": "0x00000000000000000000000000000000000000A4" },
+            { "address": ADDRESSES[0] },
+        ] });
+        api.post(path, WRITER, &taken).await.problem(409, "address-in-use");
+        let shown = api.get("/v1/wallets/list", READER).await.expect(200);
+        assert_eq!(shown["available"], 0, "none of them was imported");
+        api.post("/v1/wallets/shop/import", WRITER, &more).await.problem(422, "invalid-value");
+        api.post("/v1/wallets/none/import", WRITER, &more).await.problem(404, "not-found");
     })
     .await;
 }

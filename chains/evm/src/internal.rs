@@ -35,13 +35,11 @@ impl Tracers {
         self.with(|known| known.values().any(|ability| matches!(ability, Ability::Has(_))))
     }
 
-    /// A provider that had none seems to have some now: it is asked afresh.
-    pub(crate) fn look_again(&self, provider: &Provider) {
-        self.with(|known| {
-            if matches!(known.get(provider.name()), Some(Ability::Lacks(_))) {
-                known.remove(provider.name());
-            }
-        });
+    /// A provider answered a probe with traces.
+    pub(crate) fn seen(&self, provider: &Provider, method: TraceMethod) {
+        if !matches!(self.of(provider), Some(Ability::Has(_))) {
+            self.note(provider, Ability::Has(method));
+        }
     }
 
     /// The provider is asked afresh.

@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::chain::Evm;
 use crate::config::Verify;
 use crate::references;
+use crate::traces::TraceMethod;
 
 /// The head as the probe needs it.
 #[derive(Deserialize)]
@@ -68,9 +69,13 @@ impl Evm {
             )
             .await,
         ]);
-        let shows = |method: &str| report.methods.get(method) == Some(&true);
-        if shows("trace_block") || shows("debug_traceBlockByHash") {
-            self.tracers.look_again(provider);
+        let methods = [
+            ("trace_block", TraceMethod::TraceBlock),
+            ("debug_traceBlockByHash", TraceMethod::DebugTraceBlock),
+        ];
+        let shown = methods.into_iter().find(|(name, _)| report.methods.get(*name) == Some(&true));
+        if let Some((_, method)) = shown {
+            self.tracers.seen(provider, method);
         }
         if let Some(proxy) = self.sources.token_proxy {
             report.fee_proxies.insert("erc20", self.token_proxy(provider, proxy).await);

@@ -20,19 +20,20 @@ use super::page::{Page, Paging, time_cursor};
 use super::problem::Problem;
 use super::{Context, Live};
 use crate::settlement::{NetworkId, WalletKey, rfc3339};
-use crate::store::{NewAddress, Wallet};
+use crate::store::{NewAddress, Transaction, Wallet};
 use crate::watcher::extend_wallet;
 
 pub(super) use addresses::hand_out;
-use request::{CreateWallet, Request, Source};
+use request::{CreateWallet, ImportAddresses, Listed, Request, Source, read_import};
 
 /// With fewer addresses left than these it is time to do something about it.
-const LOW: u64 = 10;
+pub(super) const LOW: u64 = 10;
 
 pub(super) fn routes() -> OpenApiRouter<Live> {
     OpenApiRouter::new()
         .routes(routes!(create, list))
         .routes(routes!(get))
+        .routes(routes!(import))
         .routes(routes!(addresses::take_address, addresses::list_addresses))
         .routes(routes!(deposits::list))
 }
@@ -161,24 +162,86 @@ async fn register(key: &WalletKey, request: &Request, context: &Context) -> Resu
             }
         }
         Source::List(addresses) => {
-            let new = |listed: &request::Listed| NewAddress {
-                address: listed.address.clone(),
-                index: listed.index,
-                path: listed.path.clone(),
-                watch: chain.watch_key(&listed.address),
-            };
-            let new: Vec<_> = addresses.iter().map(new).collect();
+            let new = addresses.iter().enumerate();
+            let new: Vec<_> = new.map(|(place, one)| (place, listed(one, 0, chain))).collect();
             let from = look_back_from(context);
-            let in_use = transaction.watch_addresses(key, &request.network, &new, from).await?;
-            if let Some(place) = in_use.first() {
-                let pointer = format!("/addresses/{place}/address");
-                return Err(Problem::WalletAddressInUse(pointer));
-            }
+            watch_list(&mut transaction, key, &request.network, new, from).await?;
         }
     }
     transaction.commit().await?;
     context.wake(&request.network);
     Ok(true)
+}
+
+fn listed(listed: &Listed, behind: u32, chain: &dyn Chain) -> NewAddress {
+    NewAddress {
+        address: listed.address.clone(),
+        index: listed.index(behind),
+        path: listed.path.clone(),
+        watch: chain.watch_key(&listed.address),
+    }
+}
+
+/// Watches addresses of a list, each with its place in the request.
+async fn watch_list(
+    transaction: &mut Transaction,
+    key: &WalletKey,
+    network: &NetworkId,
+    new: Vec<(usize, NewAddress)>,
+    look_back_from: Timestamp,
+) -> Result<(), Problem> {
+    let (places, new): (Vec<usize>, Vec<NewAddress>) = new.into_iter().unzip();
+    let in_use = transaction.watch_addresses(key, network, &new, look_back_from).await?;
+    match in_use.first() {
+        None => Ok(()),
+        Some(&first) => {
+            Err(Problem::WalletAddressInUse(format!("/addresses/{}/address", places[first])))
+        }
+    }
+}
+
+/// Import more addresses
+///
+/// For a wallet that is an imported list: its addresses end, and nothing derives more. Those that
+/// it has already are passed over, so it may be asked again. 409 `address-in-use` where an address
+/// is another wallet's, or an index is taken; then none is imported. Scope: `write`.
+#[utoipa::path(post, path = "/v1/wallets/{id}/import", tag = "wallets",
+    params(("id" = String, Path, description = "The backend's own id"), AccountQuery),
+    request_body = ImportAddresses,
+    responses((status = 200, body = WalletAnswer)))]
+async fn import(
+    State(context): State<Context>,
+    Writer(caller): Writer,
+    Path(id): Path<String>,
+    mut parameters: Parameters,
+    Body(body): Body,
+) -> Result<Json<WalletAnswer>, Problem> {
+    let key = WalletKey { account: caller.account(&mut parameters)?, id };
+    parameters.end()?;
+    let wallet = context.store.wallet(&key).await?.ok_or(Problem::NotFound("wallet"))?;
+    if wallet.public_keys.is_some() {
+        let detail = "the wallet derives its addresses, so none can be imported";
+        return Err(Problem::invalid("/addresses", detail));
+    }
+    let chain = chain_of(&wallet.network, &context)?;
+    let mut errors = Errors::default();
+    let list = read_import(&body, chain, &mut errors);
+    let list = errors.finish(list)?;
+    let mut transaction = context.store.begin().await?;
+    transaction.lock_network(&wallet.network).await?;
+    let locked = transaction.lock_wallet(&key).await?.ok_or(Problem::NotFound("wallet"))?;
+    let mut new = Vec::with_capacity(list.len());
+    for (place, one) in list.iter().enumerate() {
+        if !transaction.has_address(&key, &one.address).await? {
+            new.push((place, listed(one, locked.derived_end, chain)));
+        }
+    }
+    let from = look_back_from(&context);
+    watch_list(&mut transaction, &key, &wallet.network, new, from).await?;
+    transaction.commit().await?;
+    context.wake(&wallet.network);
+    let wallet = context.store.wallet(&key).await?.ok_or(Problem::NotFound("wallet"))?;
+    answer(wallet, &context).await.map(Json)
 }
 
 /// List wallets

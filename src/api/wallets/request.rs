@@ -60,7 +60,7 @@ struct ListedAddress {
     address: String,
     /// How its key is derived; answered as given.
     path: Option<String>,
-    /// Its index; else its place in the list.
+    /// Its index; else its place in the list, behind the addresses that are there already.
     index: Option<u32>,
 }
 
@@ -89,7 +89,38 @@ pub(super) enum Source {
 pub(super) struct Listed {
     pub(super) address: Address,
     pub(super) path: Option<String>,
-    pub(super) index: u32,
+    /// Where the list says it.
+    index: Option<u32>,
+    place: u32,
+}
+
+impl Listed {
+    /// Its index; else its place in the list, behind the addresses that are there already.
+    pub(super) fn index(&self, behind: u32) -> u32 {
+        self.index.unwrap_or(behind.saturating_add(self.place))
+    }
+}
+
+/// More addresses for an imported list.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "shows the body in the OpenAPI document; it is read field by field")]
+pub(super) struct ImportAddresses {
+    /// At most 1000 of them.
+    #[schema(min_items = 1, max_items = 1000)]
+    addresses: Vec<ListedAddress>,
+}
+
+/// Reads more addresses for a list; what is wrong with them is in `errors`, all of it.
+pub(super) fn read_import(
+    body: &Value,
+    chain: &dyn Chain,
+    errors: &mut Errors,
+) -> Option<Vec<Listed>> {
+    let mut object = Field::root(body).object(errors)?;
+    let list = object.required("addresses", "a list of addresses", errors);
+    object.end(errors);
+    read_list(&list?, Some(chain), errors)
 }
 
 impl Request {
@@ -145,7 +176,7 @@ impl Request {
         let source = match &self.source {
             Source::Keys(keys) => serde_json::json!(keys),
             Source::List(list) => {
-                let listed = |one: &Listed| (one.address.clone(), one.path.clone(), one.index);
+                let listed = |one: &Listed| (one.address.clone(), one.path.clone(), one.index(0));
                 serde_json::json!(list.iter().map(listed).collect::<Vec<_>>())
             }
         };
@@ -215,7 +246,7 @@ fn read_list(
         if let Some(first) = addresses.insert(one.address.clone(), place) {
             errors.add(&item.pointer, format!("repeats the address of {first}"));
         }
-        if let Some(first) = indexes.insert(one.index, place) {
+        if let Some(first) = indexes.insert(one.index(0), place) {
             errors.add(&item.pointer, format!("repeats the index of {first}"));
         }
         listed.push(one);
@@ -252,14 +283,14 @@ fn read_listed(
         fits.then(|| text.to_owned())
     });
     let index = match index {
-        None => u32::try_from(place).ok(),
-        Some(field) => read_index(&field, errors),
+        None => None,
+        Some(field) => Some(read_index(&field, errors)?),
     };
     let path = match path {
         None => None,
         Some(path) => Some(path?),
     };
-    Some(Listed { address: address?, path, index: index? })
+    Some(Listed { address: address?, path, index, place: u32::try_from(place).ok()? })
 }
 
 /// An index that no hardened key has.
