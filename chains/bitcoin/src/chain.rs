@@ -276,8 +276,9 @@ impl Chain for Bitcoin {
     }
 
     async fn unconfirmed(&self, watches: &WatchSet) -> Result<Option<Mempool>, ChainError> {
-        let asked =
-            self.pool.ask(|provider| async move { self.pending_from(&provider, watches).await });
+        let asked = self
+            .pool
+            .ask_beside(|provider| async move { self.pending_from(&provider, watches).await });
         Ok(Some(asked.await?))
     }
 

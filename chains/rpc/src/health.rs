@@ -64,12 +64,17 @@ impl Health {
         })
     }
 
+    /// Records a fault for which the provider is not put aside.
+    pub(crate) fn note(&mut self, fault: &Fault) {
+        self.counts[fault.kind as usize] += 1;
+        self.last_fault = Some(fault.to_string());
+    }
+
     /// Records a fault in an attempt that began at `started`, and puts the provider aside. An
     /// attempt that began before the provider was put aside is the same outage seen again: it
     /// counts, but prolongs nothing, unless the provider itself asks for more time.
     pub(crate) fn fault(&mut self, fault: &Fault, started: Instant, now: Instant) {
-        self.counts[fault.kind as usize] += 1;
-        self.last_fault = Some(fault.to_string());
+        self.note(fault);
         let seen_before = self.aside.is_some_and(|aside| started < aside.since);
         if !seen_before {
             self.streak = self.streak_at(now).saturating_add(1);

@@ -114,12 +114,40 @@ impl Pool {
         A: FnMut(Arc<Provider>) -> F + Send,
         F: Future<Output = Result<T, Failure>> + Send,
     {
+        let attempt = |provider: Arc<Provider>| {
+            self.take_over(&provider);
+            attempt(provider)
+        };
+        self.ask_each(attempt, Provider::fault).await
+    }
+
+    /// As [`Self::ask`], for what must never stand in the way of blocks: who fails is counted and
+    /// shown, but not put aside for it, unless it asks to be left alone.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub async fn ask_beside<T, A, F>(&self, attempt: A) -> Result<T, AskError>
+    where
+        A: FnMut(Arc<Provider>) -> F + Send,
+        F: Future<Output = Result<T, Failure>> + Send,
+    {
+        self.ask_each(attempt, Provider::fault_beside).await
+    }
+
+    async fn ask_each<T, A, F>(
+        &self,
+        mut attempt: A,
+        blame: fn(&Provider, &Fault, Instant),
+    ) -> Result<T, AskError>
+    where
+        A: FnMut(Arc<Provider>) -> F + Send,
+        F: Future<Output = Result<T, Failure>> + Send,
+    {
         let ready = self.ready().await?;
         // One that is put aside may have what the others lack for good.
         let unavailable = ready.len() < self.providers.len();
         let mut failures = Failures { unavailable, ..Failures::default() };
         for provider in ready {
-            self.take_over(&provider);
             let started = Instant::now();
             let failure = match attempt(Arc::clone(&provider)).await {
                 Ok(answer) => return Ok(answer),
@@ -132,7 +160,7 @@ impl Pool {
                 Err(failure) => failure,
             };
             if let Failure::Fault(fault) = &failure {
-                provider.fault(fault, started);
+                blame(&provider, fault, started);
             }
             failures.add(&provider, &failure);
         }

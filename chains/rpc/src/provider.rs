@@ -18,7 +18,7 @@ use crate::http::{Http, Response};
 use crate::message::{ErrorObject, Replies, Reply};
 use crate::rate::RateLimit;
 use crate::redact::Redaction;
-use crate::{Answer, CallError, ConfigError, Fault, Limits, ProviderConfig, Request};
+use crate::{Answer, CallError, ConfigError, Fault, FaultKind, Limits, ProviderConfig, Request};
 
 /// One RPC endpoint of a network. Its `Debug` shows its name only (I12).
 pub struct Provider {
@@ -133,6 +133,18 @@ impl Provider {
         tracing::warn!(network = %self.network, provider = %self.name, %fault, "put aside");
         self.distrust();
         self.health().fault(&fault, started, Instant::now());
+    }
+
+    /// Records a fault in what was asked beside the blocks: it is no reason to put it aside, unless
+    /// the provider wants that.
+    pub(crate) fn fault_beside(&self, fault: &Fault, started: Instant) {
+        if fault.kind == FaultKind::RateLimited {
+            return self.fault(fault, started);
+        }
+        let words = self.clean(&fault.words);
+        let fault = Fault { kind: fault.kind, words, retry_after: None };
+        tracing::warn!(network = %self.network, provider = %self.name, %fault, "failed");
+        self.health().note(&fault);
     }
 
     /// Calls a method: a tuple or slice for positions, a struct or map for names, `()` for none.

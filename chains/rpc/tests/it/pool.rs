@@ -81,6 +81,28 @@ async fn a_provider_that_cannot_prove_its_answer_is_put_aside_and_the_next_serve
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_fails_beside_the_blocks_is_counted_and_puts_nobody_aside_i9() {
+    let pool = pool(&["a", "b"]);
+    let beside = async |failure: Failure| {
+        pool.ask_beside(|provider: Arc<Provider>| {
+            let answer = if provider.name() == "a" { Err(failure.clone()) } else { Ok(()) };
+            async { answer }
+        })
+        .await
+    };
+    let unreachable = CallError::Unreachable("no answer in time".to_owned());
+    assert_eq!(beside(unreachable.into()).await, Ok(()), "the next one is asked");
+    assert_eq!(healthy(&pool), [true, true]);
+    assert_eq!(ask(&pool, |_| Ok(())).await.0, ["a"], "blocks are asked for as before");
+    let status = &pool.statuses()[0];
+    assert_eq!(status.faults["unreachable"], 1);
+    assert_eq!(status.last_fault.as_deref(), Some("unreachable: no answer in time"));
+    let limited = CallError::RateLimited { words: "slow down".to_owned(), retry_after: None };
+    assert_eq!(beside(limited.into()).await, Ok(()));
+    assert_eq!(healthy(&pool), [false, true], "it asked to be left alone");
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_fault_is_counted_under_its_kind() {
     let faults = [
         (Failure::unproven("x"), "unproven"),
