@@ -272,6 +272,8 @@ pub struct NetworkConfig {
     pub quorum: usize,
     /// The time between two looks at the head; else from the block time.
     pub poll_interval: Option<Duration>,
+    /// The time between two looks at the mempool; else that between two looks at the head.
+    pub mempool_interval: Option<Duration>,
     /// Whom to ask, in this order when all are well; else the registry's public ones.
     pub providers: Vec<Provider>,
     /// What differs for single assets, by symbol or `native`.

@@ -7,8 +7,8 @@ mod sim;
 use confirmd::settlement::{AmountPolicy, Decision, Intent};
 use sim::{Sim, blocks, intent, rail};
 
-/// What happens, in order: `a: blocks`, `a<2: blocks` (a reorg down to height 2), `expire`,
-/// `cancel`, `cancel refused`, `required 9`, `attach t1`, `dismiss t1`.
+/// What happens, in order: `a: blocks`, `a<2: blocks` (a reorg down to height 2), `a? payments` (a
+/// mempool shows them), `expire`, `cancel`, `cancel refused`, `required 9`, `attach t1`, `dismiss t1`.
 type Script = &'static [&'static str];
 
 struct Story {
@@ -63,6 +63,10 @@ fn play(sim: &mut Sim, script: Script) {
                 }
                 None => sim.extend(place, &blocks(text)),
             },
+            None if line.contains("? ") => {
+                let (network, text) = line.split_once("? ").expect("just found");
+                sim.see(network, &blocks(text).concat());
+            }
             None => match *line {
                 "expire" => sim.expire(),
                 "cancel" => sim.cancel().expect("nothing was seen"),
@@ -112,3 +116,5 @@ mod rails;
 mod reorgs;
 #[path = "settlement/resolve.rs"]
 mod resolve;
+#[path = "settlement/unconfirmed.rs"]
+mod unconfirmed;

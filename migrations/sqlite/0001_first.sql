@@ -158,19 +158,37 @@ CREATE TABLE transfers (
     block_time  BIGINT,
     position    BIGINT,
     credit_time BIGINT NOT NULL,
-    role        TEXT   NOT NULL,                  -- pays:<rail>, orphan:<reason>, gone
+    role        TEXT   NOT NULL,                  -- pays:<rail>, orphan:<reason>, seen:<rail>, gone
     confirmed_at BIGINT,                          -- when it became deep enough
     orphan      TEXT   NOT NULL,                  -- what was reported of it as an orphan, JSON
     orphan_id   TEXT   NOT NULL,
     resolution  TEXT,                             -- what an admin decided about it, JSON
     wake_height BIGINT,                           -- the cursor at which it is deep enough
+    shown_at    BIGINT,                           -- when a mempool last showed it, if one did
+    fee_rate    BIGINT,                           -- thousandths of a base unit per virtual byte
+    replaceable BIGINT NOT NULL DEFAULT 0,        -- 1: it says that it may be replaced
+    replaced_by TEXT,                             -- the transaction that spends the same
+    replaced_height BIGINT,                       -- the block of that one, if it stands in one
     PRIMARY KEY (network, tx, idx)
 );
 CREATE INDEX transfers_by_intent ON transfers (intent);
 CREATE INDEX transfers_by_transaction ON transfers (tx);
 CREATE INDEX transfers_by_height ON transfers (network, height) WHERE height IS NOT NULL;
 CREATE INDEX transfers_by_wake ON transfers (network, wake_height) WHERE wake_height IS NOT NULL;
+CREATE INDEX transfers_by_replacement ON transfers (network, replaced_height)
+    WHERE replaced_height IS NOT NULL;
 CREATE UNIQUE INDEX transfers_by_orphan ON transfers (orphan_id);
+
+-- What the transactions spend that a mempool showed: watched, so that another one that spends the
+-- same is noticed.
+CREATE TABLE outpoints (
+    network TEXT   NOT NULL,
+    watch   BLOB   NOT NULL,                      -- what decoders look up
+    tx      TEXT   NOT NULL,
+    version BIGINT NOT NULL,                      -- the watch version that brought it
+    PRIMARY KEY (network, watch, tx)
+);
+CREATE INDEX outpoints_by_version ON outpoints (network, version);
 
 -- Wallets: where fresh addresses come from, and deposits without an intent go.
 CREATE TABLE wallets (

@@ -11,8 +11,8 @@ use super::endpoints::EndpointState;
 use crate::config::Followed;
 use crate::settlement::{NetworkId, WalletKey, rfc3339};
 use crate::store::{
-    EndpointCounts, FollowerState, FollowerStatus, NetworkRow, OrphanFilter, ProviderState, Result,
-    Store,
+    EndpointCounts, FollowerState, FollowerStatus, MempoolStatus, NetworkRow, OrphanFilter,
+    ProviderState, Result, Store,
 };
 
 /// A follower writes its status far more often than this; one that did not is gone.
@@ -85,6 +85,7 @@ impl StoreAnswer {
 
 /// How a network is followed.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = NetworkStatus)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct NetworkAnswer {
     /// Its id.
@@ -113,8 +114,42 @@ pub(super) struct NetworkAnswer {
     watches: u64,
     /// Its providers. Their URLs are never shown.
     providers: Vec<ProviderState>,
+    /// How its mempool is read; left out where it has none, or nobody waits for anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mempool: Option<MempoolAnswer>,
     #[serde(skip)]
     since: Option<Timestamp>,
+}
+
+/// How a network's mempool is read, beside the blocks.
+#[derive(Debug, Serialize, ToSchema)]
+struct MempoolAnswer {
+    /// Whether it is read.
+    state: MempoolState,
+    /// Why it is not.
+    reason: Option<String>,
+    #[serde(skip)]
+    since: Timestamp,
+}
+
+/// Whether a mempool is read.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+enum MempoolState {
+    /// It is.
+    Following,
+    /// No look succeeds at present; it is tried again for ever.
+    Stalled,
+}
+
+impl From<MempoolStatus> for MempoolAnswer {
+    fn from(MempoolStatus { reason, since }: MempoolStatus) -> Self {
+        let state = match reason {
+            None => MempoolState::Following,
+            Some(_) => MempoolState::Stalled,
+        };
+        Self { state, reason, since }
+    }
 }
 
 /// The orphan inbox.
@@ -194,8 +229,7 @@ fn network(
     now: Timestamp,
 ) -> NetworkAnswer {
     let said = row.and_then(|row| Some((row.status.clone()?, row.updated_at)));
-    let FollowerStatus { state, reason, since, head, finalized, lag_ms, providers, .. } = match said
-    {
+    let status = match said {
         Some((status, at)) if now.0.saturating_sub(at.0) > SILENT_MS => FollowerStatus {
             state: FollowerState::Stalled,
             reason: Some(format!("nobody has followed it since {}", rfc3339(at))),
@@ -205,6 +239,9 @@ fn network(
         Some((status, _)) => status,
         None => FollowerStatus { since: now, ..FollowerStatus::default() },
     };
+    let FollowerStatus {
+        state, reason, since, head, finalized, lag_ms, providers, mempool, ..
+    } = status;
     let scanned = row.and_then(|row| row.cursor.as_ref()).map(|cursor| cursor.height);
     let lag = |head: Height| scanned.map(|scanned| head.0.saturating_sub(scanned.0));
     NetworkAnswer {
@@ -223,6 +260,7 @@ fn network(
         threshold: followed.threshold.0,
         watches,
         providers,
+        mempool: mempool.map(MempoolAnswer::from),
         since: Some(since).filter(|since| since.0 > 0),
     }
 }
@@ -256,6 +294,15 @@ impl NetworkAnswer {
             action,
         };
         problems.extend(code.map(|code| problem(code, self.network.clone(), action)));
+        if let Some(MempoolAnswer { reason: Some(reason), since, .. }) = &self.mempool {
+            let action = format!(
+                "Payments are seen in blocks only at present, not in the mempool: {reason}. It is \
+                 tried again for ever; look at the providers."
+            );
+            let subject = self.network.clone();
+            let since = Some(*since);
+            problems.push(StatusProblem { since, ..problem("mempool-stalled", subject, action) });
+        }
         for provider in self.providers.iter().filter(|provider| !provider.healthy) {
             let fault = provider.last_fault.as_deref().unwrap_or("it failed a check");
             let action = format!(

@@ -307,6 +307,7 @@ fn network(table: &Table<'_>) -> Option<NetworkConfig> {
         traces: table.optional("traces", Value::boolean),
         quorum: table.or("quorum", 1, |value| value.integer(1..=16)),
         poll_interval: table.optional("poll_interval", |v| at_most(v, HOUR, "1h")),
+        mempool_interval: table.optional("mempool_interval", |v| at_most(v, HOUR, "1h")),
         providers: providers(table),
         tokens: tokens.into_iter().collect(),
         start: table.optional("start", |v| v.integer(0..=MOST_HEIGHT)).map(Height),

@@ -45,6 +45,8 @@ pub struct Followed {
     pub quorum: usize,
     /// The time between two looks at the head.
     pub poll_interval: Duration,
+    /// The time between two looks at the mempool, where there is one.
+    pub mempool_interval: Duration,
     /// Whom to ask; never empty.
     pub providers: Vec<Provider>,
     /// What can be paid with, the native coin first.
@@ -231,6 +233,7 @@ impl Merger {
             None => (network.confirmations, ThresholdSource::Default),
         };
         let providers = self.providers(wanted, network);
+        let poll_interval = wanted.poll_interval.unwrap_or_else(|| usual_poll(network.block_time));
         self.check_tokens(wanted, network);
         Some(Followed {
             network: Arc::clone(network),
@@ -243,11 +246,20 @@ impl Merger {
                 None => Traces::WhereOffered,
             },
             quorum: wanted.quorum,
-            poll_interval: wanted.poll_interval.unwrap_or_else(|| usual_poll(network.block_time)),
+            poll_interval,
+            mempool_interval: self.mempool_interval(wanted, network).unwrap_or(poll_interval),
             providers,
             assets: network.assets.iter().map(|info| self.asset(info, wanted, network)).collect(),
             start: wanted.start,
         })
+    }
+
+    fn mempool_interval(&mut self, wanted: &NetworkConfig, network: &Network) -> Option<Duration> {
+        if wanted.mempool_interval.is_some() && network.family != Family::Bitcoin {
+            let message = format!("is for the family `bitcoin`; this one is `{}`", network.family);
+            self.problems.push(wanted.origin.problem_at("mempool_interval", message));
+        }
+        wanted.mempool_interval
     }
 
     fn unknown_network(&mut self, id: &str, wanted: &NetworkConfig, registry: &Registry) {

@@ -104,6 +104,7 @@ impl Networks {
         let followed = Followed {
             chain,
             poll_interval: network.poll_interval,
+            mempool_interval: network.mempool_interval,
             start: network.start,
             threshold: network.threshold,
             verify: network.verified_by(),

@@ -103,6 +103,7 @@ pub fn apply(intent: Intent, credits: Vec<Credit>, change: &Change<'_>) -> Outco
     if let Some(ancestor) = change.rolled_back_to {
         settler.take_back(ancestor, change);
     }
+    settler.take_back_replaced_in(change);
     settler.walk_from(change.network, change.from);
     for height in settler.heights(change) {
         let moment = change.moment(height);
@@ -116,5 +117,6 @@ pub fn apply(intent: Intent, credits: Vec<Credit>, change: &Change<'_>) -> Outco
     }
     settler.take_back_orphans(change);
     settler.tell_orphans(&last);
+    settler.tell_seen(&last);
     settler.finish()
 }

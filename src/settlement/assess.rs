@@ -6,6 +6,7 @@ use confirmd_chain::{Amount, Confirmations, Height};
 
 use super::credit::{Credit, OrphanReason, Role};
 use super::intent::{AmountPolicy, Closed, Intent, NetworkId, Rank, Status};
+use super::unconfirmed::mark_seen;
 
 /// What an intent and its transfers amount to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,11 +77,13 @@ pub fn assess(
         mark(&mut roles, &tally.wrong, OrphanReason::WrongAmount);
         mark(&mut roles, &tally.surplus, OrphanReason::Surplus);
     }
-    conclude(intent, credits, cursors, settled, tallies, roles)
+    let mut assessment = conclude(intent, credits, cursors, settled, tallies, roles);
+    mark_seen(intent, credits, cursors, &mut assessment);
+    assessment
 }
 
 /// The rail that a transfer counts for, or why it counts for none.
-fn candidate(intent: &Intent, credit: &Credit) -> Result<usize, OrphanReason> {
+pub(super) fn candidate(intent: &Intent, credit: &Credit) -> Result<usize, OrphanReason> {
     let dismissed = credit.dismissed();
     let stray = || dismissed.unwrap_or_else(|| intent.stray(credit));
     let rail = intent.rail_for(credit).ok_or_else(stray)?;

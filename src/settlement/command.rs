@@ -151,16 +151,20 @@ fn repoint(intent: &mut Intent, rails: Vec<Rail>, now: Timestamp) {
 /// every network that can pay the intent, the time of a linked block that is itself deep enough.
 /// On the network of a rail that was replaced the replacement is what has to be past.
 ///
-/// `deep_times` holds per network the time of the block that has the required depth now.
+/// `deep_times` holds per network the time of the block that has the required depth now. An
+/// unconfirmed payment that was seen in time holds the intent, unless no mempool has shown it for
+/// [`FORGOTTEN_AFTER_MS`](super::FORGOTTEN_AFTER_MS).
 #[must_use]
 pub fn may_expire(
     intent: &Intent,
+    credits: &[Credit],
     deep_times: &BTreeMap<NetworkId, Timestamp>,
     now: Timestamp,
 ) -> bool {
     intent.state.closed.is_none()
         && matches!(intent.state.status, Status::Pending | Status::Partial)
         && now > intent.expires_at
+        && !credits.iter().any(|credit| credit.holds_at(now))
         && intent.rails.iter().all(|rail| {
             let until = rail.replaced_at.map_or(intent.expires_at, |at| at.min(intent.expires_at));
             deep_times.get(&rail.network).is_some_and(|time| *time > until)

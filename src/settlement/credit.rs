@@ -1,13 +1,14 @@
 //! The transfers given to intents, and what they are to them.
 
 use confirmd_chain::{
-    Address, Amount, Asset, BlockHash, Confirmations, Height, Timestamp, TransferId,
+    Address, Amount, Asset, BlockHash, Confirmations, Height, Timestamp, TransactionId, TransferId,
 };
 use serde::{Deserialize, Serialize};
 
 use super::event::EventId;
 use super::intent::NetworkId;
 use super::resolve::{Decision, Resolution};
+use super::unconfirmed::Sighting;
 use super::view::OrphanView;
 
 /// Where a transfer stands on the surviving chain.
@@ -48,8 +49,11 @@ pub struct Credit {
     pub is_ambiguous: bool,
     /// With fewer confirmations nobody can spend it.
     pub maturity: Confirmations,
-    /// Where it stands; nowhere once a reorg took it.
+    /// Where it stands; nowhere while it is in no block, or once a reorg took it.
     pub place: Option<Place>,
+    /// What mempools showed of it; nothing where none did. Kept while it stands in a block, for
+    /// when a reorg takes that.
+    pub sighting: Option<Sighting>,
     /// The earlier of block time and first sight, kept across reorgs.
     pub credit_time: Timestamp,
     /// What it is to the intent.
@@ -67,6 +71,19 @@ impl Credit {
     #[must_use]
     pub fn name(&self) -> String {
         format!("{}#{}", self.id.transaction, self.id.index)
+    }
+
+    /// The transaction that spends what this one would have to, while this one is in no block.
+    #[must_use]
+    pub fn replaced_by(&self) -> Option<&TransactionId> {
+        let sighting = self.sighting.as_ref().filter(|_| self.place.is_none());
+        sighting.and_then(|sighting| sighting.replaced_by.as_ref())
+    }
+
+    /// Whether it is on its way into a block when its network is followed this far.
+    pub(super) fn waits_at(&self, cursor: Option<Height>) -> bool {
+        let is_mined = self.place.as_ref().is_some_and(|place| Some(place.height) <= cursor);
+        !is_mined && self.sighting.is_some() && self.replaced_by().is_none()
     }
 
     /// Its id as an orphan.
@@ -100,7 +117,9 @@ pub enum Role {
     Pays(usize),
     /// It came to the intent's address and settles nothing.
     Orphan(OrphanReason),
-    /// A reorg took it.
+    /// It is in no block yet, and would pay a rail. It counts for nothing.
+    Seen(usize),
+    /// A reorg took it, it was replaced, or it is in no block and would not pay.
     Gone,
 }
 

@@ -335,7 +335,8 @@ impl Event {
             EventKind::PaymentReverted => {
                 let by = match self.data.reason {
                     Some(Retraction::WrongAmount) => "a wrong total",
-                    Some(Retraction::Reorg | Retraction::Replaced) | None => "the chain",
+                    Some(Retraction::Replaced) => "a conflicting transaction",
+                    Some(Retraction::Reorg) | None => "the chain",
                 };
                 format!("Taken back by {by}; now received {received}")
             }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::credit::{Credit, OrphanReason};
 use super::event::{EventId, EventKind};
 use super::rail::{Matching, Rail};
+use super::unconfirmed::ToldSighting;
 
 /// A network's id in the registry (`bsc`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -254,6 +255,9 @@ pub struct State {
     pub closed: Option<Closed>,
     /// What was reported and not retracted, oldest first.
     pub reported: Vec<Milestone>,
+    /// The unconfirmed transactions that were told and not taken back, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seen: Vec<ToldSighting>,
     /// When it last changed.
     pub updated_at: Timestamp,
 }
@@ -268,6 +272,7 @@ impl State {
             confirmed: None,
             closed: None,
             reported: Vec::new(),
+            seen: Vec::new(),
             updated_at: now,
         }
     }

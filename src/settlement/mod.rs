@@ -15,6 +15,7 @@ mod intent;
 mod rail;
 mod resolve;
 mod settler;
+mod unconfirmed;
 mod verify;
 mod view;
 
@@ -36,6 +37,7 @@ pub use intent::{
 pub use rail::{Matching, Rail, ReferenceKind};
 pub use resolve::{Decision, Held, Resolution, Resolve, ResolveError, resolve};
 pub use settler::Outcome;
+pub use unconfirmed::{FORGOTTEN_AFTER_MS, Sighting, ToldSighting};
 pub use verify::{Claim, Mismatch, verify};
 pub use view::{
     IntentView, OrphanView, RailView, ResolutionView, SharedMatch, TransferView, rfc3339,

@@ -202,7 +202,7 @@ fn check_pays(
     match after[attached] {
         Role::Pays(_) => {}
         Role::Orphan(reason) => return Err(ResolveError::WouldNotPay(reason)),
-        Role::Gone => return Err(ResolveError::NoOrphan),
+        Role::Seen(_) | Role::Gone => return Err(ResolveError::NoOrphan),
     }
     let kept =
         |(before, after): (&Role, &Role)| !matches!(before, Role::Pays(_)) || before == after;

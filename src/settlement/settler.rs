@@ -9,6 +9,7 @@ use super::assess::{Assessment, assess, deep_at};
 use super::credit::{Credit, OrphanReason, ReportedOrphan, Role};
 use super::event::{Event, EventId, EventKind, Retraction, derived_id};
 use super::intent::{Closed, Confirmed, Intent, Milestone, NetworkId, Rank, Status};
+use super::unconfirmed::with_first_sights;
 use super::view::{IntentView, OrphanView};
 
 /// The most events that one retraction names; more make a second, since a body has its limit.
@@ -59,6 +60,7 @@ pub(super) struct Settler {
 
 impl Settler {
     pub(super) fn new(intent: Intent, credits: Vec<Credit>, now: Timestamp) -> Self {
+        let credits = with_first_sights(credits);
         let before = (intent.state.status, credits.iter().map(|credit| credit.role).collect());
         Self { intent, credits, events: Vec::new(), now, before }
     }
@@ -149,7 +151,7 @@ impl Settler {
     }
 
     /// Tells which events do not hold any more, and what does.
-    fn retract(&mut self, ids: &[EventId], reason: Retraction, moment: &Moment) {
+    pub(super) fn retract(&mut self, ids: &[EventId], reason: Retraction, moment: &Moment) {
         for ids in ids.chunks(MAX_RETRACTS) {
             let event = self.emit(EventKind::PaymentReverted, moment);
             event.data.retracts = ids.to_vec();
@@ -192,7 +194,7 @@ impl Settler {
             let counts = match role {
                 Role::Pays(_) => true,
                 Role::Orphan(OrphanReason::OtherRail | OrphanReason::Underpaid) => !settles,
-                Role::Orphan(_) | Role::Gone => false,
+                Role::Orphan(_) | Role::Seen(_) | Role::Gone => false,
             };
             if let Some(rail) = self.intent.rail_for(credit)
                 && counts
@@ -229,11 +231,13 @@ impl Settler {
 
     /// Tells whatever holds at a moment and was not told, and takes back orphans that are none.
     pub(super) fn settle_at(&mut self, moment: &Moment) {
+        self.take_back_replaced(moment);
         for network in self.networks() {
             self.reach(&network, moment, true);
         }
         self.take_back_untrue_orphans(moment, None, |_, _| false);
         self.tell_orphans(moment);
+        self.tell_seen(moment);
     }
 
     /// Retracts, payments and orphans, what only the lost branch carried (I4).
@@ -252,8 +256,7 @@ impl Settler {
             .into_iter()
             .partition(|told| told.network == *change.network && told.height > ancestor);
         self.intent.state.reported = kept;
-        let heights = self.heights(change);
-        for &height in &heights {
+        for height in self.heights(change) {
             let now = self.observe(&change.moment(height));
             if let Some(tale) = self.tale(change.network, &now)
                 && let Some(found) = lost.iter().position(|told| told.tells(change.network, &tale))
@@ -262,16 +265,23 @@ impl Settler {
                 self.intent.state.reported.push(stays);
             }
         }
-        let mut ids: Vec<_> = lost.iter().flat_map(|told| self.ids_of(told)).collect();
+        // Where a payment was replaced on the surviving branch, that is why it is gone for good.
+        let mut ids = self.forget_replaced();
+        let reason = if ids.is_empty() { change.retraction } else { Retraction::Replaced };
+        ids.extend(lost.iter().flat_map(|told| self.ids_of(told)));
         ids.extend(self.lost_progress(change));
         if ids.is_empty() {
             return;
         }
-        // The state that the retraction tells is the one before the next news.
-        let news = heights.into_iter().find(|height| self.has_news(*height, change));
-        let moment = change.moment(news.and_then(Height::previous).unwrap_or(change.cursor()));
+        let moment = self.before_news(change);
         self.observe(&moment);
-        self.retract(&ids, change.retraction, &moment);
+        self.retract(&ids, reason, &moment);
+    }
+
+    /// The moment before the next news: the one whose state a retraction tells.
+    pub(super) fn before_news(&self, change: &Change<'_>) -> Moment {
+        let news = self.heights(change).into_iter().find(|&height| self.has_news(height, change));
+        change.moment(news.and_then(Height::previous).unwrap_or(change.cursor()))
     }
 
     /// Confirmations that rested on lost blocks have to be reached again.

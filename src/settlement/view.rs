@@ -152,12 +152,22 @@ pub struct TransferView {
     pub amount: String,
     /// How much arrived, in base units.
     pub base_units: String,
-    /// `confirming`, `confirmed`, `reverted`, or `orphan:` and the reason.
+    /// `seen` (in no block yet), `confirming`, `confirmed`, `reverted`, `replaced` (another
+    /// transaction spends the same), or `orphan:` and the reason.
     pub status: String,
     /// How deep it is, capped by what is required.
     pub confirmations: u32,
     /// When it became that deep, once `confirmed`.
     pub confirmed_at: Option<String>,
+    /// While it is `seen`: what it pays for being mined, in base units per virtual byte.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fee_rate: Option<String>,
+    /// While it is `seen`: whether it says that it may be replaced (BIP-125).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaceable: Option<bool>,
+    /// While it is `replaced`: the transaction that spends the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<String>,
 }
 
 /// A transfer to one of our addresses that settles no intent.
@@ -236,9 +246,10 @@ impl IntentView {
         // A transfer above the cursor of this step has not happened yet.
         shown.retain(|(credit, role)| credit.place.is_none() || **role != Role::Gone);
         let transfers_total = shown.len();
-        shown.sort_by_key(|(credit, _)| {
-            let place = credit.place.as_ref();
-            std::cmp::Reverse((place.map(|p| (p.time, p.height, p.position)), credit.credit_time))
+        shown.sort_by_key(|(credit, role)| {
+            let is_seen = matches!(role, Role::Seen(_));
+            let place = credit.place.as_ref().map(|p| (p.time, p.height, p.position));
+            std::cmp::Reverse((is_seen, place, credit.credit_time))
         });
         shown.truncate(TRANSFERS_SHOWN);
         let transfers =
@@ -335,17 +346,21 @@ fn transfer(
         _ => Confirmations(0),
     };
     let is_confirmed = matches!(role, Role::Pays(_)) && confirmations >= required;
+    let sighting = credit.sighting.as_ref().filter(|_| credit.waits_at(cursor.copied()));
     let status = match role {
+        Role::Seen(_) => "seen".to_owned(),
+        Role::Gone if sighting.is_some() => "seen".to_owned(),
+        Role::Gone if credit.replaced_by().is_some() => "replaced".to_owned(),
         Role::Gone => "reverted".to_owned(),
         Role::Orphan(reason) => format!("orphan:{}", reason.as_str()),
         _ if is_confirmed => "confirmed".to_owned(),
         Role::Pays(_) => "confirming".to_owned(),
     };
     let rail = match role {
-        Role::Pays(rail) => Some(intent.rails[rail].rail_id.clone()),
+        Role::Pays(rail) | Role::Seen(rail) => Some(intent.rails[rail].rail_id.clone()),
         Role::Orphan(_) | Role::Gone => None,
     };
-    let place = credit.place.as_ref();
+    let place = credit.place.as_ref().filter(|_| sighting.is_none());
     TransferView {
         rail_id: rail,
         network: credit.network.to_string(),
@@ -361,6 +376,9 @@ fn transfer(
         status,
         confirmations: confirmations.0,
         confirmed_at: credit.confirmed_at.filter(|_| is_confirmed).map(rfc3339),
+        fee_rate: sighting.and_then(|seen| seen.fee_rate).map(|rate| rate.to_string()),
+        replaceable: sighting.map(|seen| seen.replaceable),
+        replaced_by: credit.replaced_by().map(ToString::to_string),
     }
 }
 

@@ -10,7 +10,9 @@ use super::{
     Kind, Result, Store, StoreError, Transaction, column, json, number, optional_number, parsed,
     rails, to_json, transfers,
 };
-use crate::settlement::{Credit, Intent, IntentKey, NetworkId, Rail, State, Status};
+use crate::settlement::{
+    Credit, FORGOTTEN_AFTER_MS, Intent, IntentKey, NetworkId, Rail, State, Status,
+};
 
 /// An intent to be created.
 #[derive(Clone, Debug)]
@@ -207,8 +209,8 @@ impl Store {
     }
 
     /// Open intents whose time is over: by the clock, by a deep enough block of every network that
-    /// can pay them (past its replacement, for a replaced rail's), and with their past looked
-    /// through. As `account/id`, oldest first.
+    /// can pay them (past its replacement, for a replaced rail's), with their past looked through,
+    /// and not held by what a mempool shows. As `account/id`, oldest first.
     ///
     /// # Errors
     /// When the database fails.
@@ -226,10 +228,14 @@ impl Store {
                              ELSE intents.expires_at END)
                  AND NOT EXISTS (
                      SELECT 1 FROM backfills WHERE backfills.intent = intents.intent)
+                 AND NOT EXISTS (
+                     SELECT 1 FROM transfers WHERE transfers.intent = intents.intent
+                         AND transfers.role LIKE 'seen:%' AND transfers.shown_at > $3)
              ORDER BY expires_at LIMIT $2",
         )
         .bind(now.0)
         .bind(i64::from(limit))
+        .bind(now.plus_ms(-FORGOTTEN_AFTER_MS).0)
         .fetch_all(&self.read)
         .await?;
         Ok(rows.into_iter().map(|(intent,)| intent).collect())

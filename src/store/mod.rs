@@ -21,6 +21,7 @@ mod status;
 mod tally;
 mod thresholds;
 mod transfers;
+mod unconfirmed;
 mod wallets;
 
 use std::fs::File;
@@ -47,10 +48,11 @@ pub use outbox::{AttemptOutcome, Claimed, Next};
 pub use outcome::Recording;
 pub use rails::Repoint;
 pub use scans::Scan;
-pub use status::{FollowerState, FollowerStatus, ProviderState};
+pub use status::{FollowerState, FollowerStatus, MempoolStatus, ProviderState};
 use tally::Tally;
 pub use thresholds::{Required, ThresholdChange};
 pub use transfers::Found;
+pub use unconfirmed::Sighted;
 pub use wallets::{NewAddress, Wallet, WalletAddress, Which};
 
 /// Which database holds the store.

@@ -8,7 +8,7 @@ use sqlx::any::AnyRow;
 
 use super::{
     FollowerStatus, Result, Store, StoreError, Transaction, column, number, optional_number,
-    signed, to_json,
+    signed, to_json, unconfirmed,
 };
 use crate::settlement::NetworkId;
 
@@ -172,6 +172,8 @@ impl Store {
             "SELECT watch FROM rails
              WHERE network = $1 AND version > $2 AND version <= $3 AND watching = 1
              UNION ALL SELECT watch FROM wallet_addresses
+             WHERE network = $1 AND version > $2 AND version <= $3
+             UNION ALL SELECT watch FROM outpoints
              WHERE network = $1 AND version > $2 AND version <= $3",
         )
         .bind(network.as_str())
@@ -225,7 +227,8 @@ impl Store {
     }
 
     /// What decoders look up on a network for these intents, given as `account/id`, and for the
-    /// addresses of these wallets (`account//id`) whose past is still to be looked through.
+    /// addresses of these wallets (`account//id`) whose past is still to be looked through; and so
+    /// for what unconfirmed transactions spend (`//outpoints`).
     ///
     /// # Errors
     /// When the database fails.
@@ -240,10 +243,14 @@ impl Store {
                 "SELECT watch FROM rails WHERE network = $1 AND intent = $2
                      UNION ALL SELECT watch FROM wallet_addresses
                      WHERE network = $1 AND wallet = $2 AND version IN
+                         (SELECT version FROM backfills WHERE network = $1 AND intent = $2)
+                     UNION ALL SELECT watch FROM outpoints
+                     WHERE network = $1 AND $2 = $3 AND version IN
                          (SELECT version FROM backfills WHERE network = $1 AND intent = $2)",
             )
             .bind(network.as_str())
             .bind(intent)
+            .bind(unconfirmed::OUTPOINTS)
             .fetch_all(&self.read)
             .await?;
             for (raw,) in rows {

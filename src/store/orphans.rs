@@ -118,7 +118,7 @@ fn status(credit: &Credit) -> OrphanStatus {
     match (credit.dismissed(), credit.role) {
         (Some(_), _) => OrphanStatus::Dismissed,
         (None, Role::Orphan(_)) => OrphanStatus::Open,
-        (None, Role::Pays(_) | Role::Gone) => OrphanStatus::Attached,
+        (None, Role::Pays(_) | Role::Seen(_) | Role::Gone) => OrphanStatus::Attached,
     }
 }
 

@@ -253,8 +253,9 @@ impl Transaction {
     }
 
     /// Ends the watching of closed intents whose late window is over and whose transfers on the
-    /// network are final, those included that were attached to another intent; answers the
-    /// addresses' watches that nobody else has.
+    /// network are final, those included that were attached to another intent, and of what
+    /// unconfirmed transactions spend that are final or nobody's by now; answers the watches that
+    /// nobody else has.
     ///
     /// # Errors
     /// When the database fails.
@@ -294,6 +295,7 @@ impl Transaction {
                 ended.extend(WatchKey::new(&raw));
             }
         }
+        ended.extend(self.end_watching_outpoints(network, finalized).await?);
         Ok(ended)
     }
 }

@@ -61,6 +61,18 @@ pub struct FollowerStatus {
     pub threshold: u32,
     /// The providers in the order of the configuration.
     pub providers: Vec<ProviderState>,
+    /// How its mempool is read; none where that was not done, or the network has none.
+    pub mempool: Option<MempoolStatus>,
+}
+
+/// How a network's mempool is read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MempoolStatus {
+    /// Why it is not, in words, without URL or credentials (I12).
+    pub reason: Option<String>,
+    /// Since when that is so.
+    pub since: Timestamp,
 }
 
 /// One provider as the status shows it; [`ProviderStatus`] as it reads back.

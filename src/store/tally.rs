@@ -6,7 +6,7 @@ use crate::settlement::{EventKind, NetworkId};
 pub(super) struct Tally {
     /// The events that were recorded.
     pub(super) events: Vec<EventKind>,
-    /// Per network how many transfers were put on the chain, and how many were taken off it.
+    /// Per network how many transfers were put on the chain, taken off it, seen before, replaced.
     pub(super) transfers: Vec<(NetworkId, &'static str, u64)>,
 }
 

@@ -12,17 +12,18 @@ use sqlx::any::AnyRow;
 use super::matching::{AMBIGUOUS, Owner};
 use super::{
     Result, Store, StoreError, Transaction, column, json, number, optional_number, parsed, signed,
-    to_json,
+    to_json, unconfirmed,
 };
 use crate::settlement::{
     Credit, NetworkId, OrphanReason, OrphanState, OrphanView, Place, Resolution, Role,
 };
 
-/// `pays:0`, `orphan:late`, `gone`.
+/// `pays:0`, `orphan:late`, `seen:0`, `gone`.
 fn role_text(role: Role) -> String {
     match role {
         Role::Pays(rail) => format!("pays:{rail}"),
         Role::Orphan(reason) => format!("orphan:{}", reason.as_str()),
+        Role::Seen(rail) => format!("seen:{rail}"),
         Role::Gone => "gone".to_owned(),
     }
 }
@@ -32,6 +33,7 @@ fn read_role(text: &str) -> Result<Role> {
     match text.split_once(':') {
         None if text == "gone" => Ok(Role::Gone),
         Some(("pays", rail)) => rail.parse().map(Role::Pays).map_err(|_| error()),
+        Some(("seen", rail)) => rail.parse().map(Role::Seen).map_err(|_| error()),
         Some(("orphan", reason)) => {
             OrphanReason::from_name(reason).map(Role::Orphan).ok_or_else(error)
         }
@@ -66,6 +68,7 @@ pub(super) fn credit(row: &AnyRow) -> Result<Credit> {
         is_ambiguous: column::<String>(row, "allocation")? == AMBIGUOUS,
         maturity: Confirmations(number(row, "maturity")?),
         place,
+        sighting: unconfirmed::sighting(row)?,
         credit_time: Timestamp(column(row, "credit_time")?),
         role: read_role(&column::<String>(row, "role")?)?,
         confirmed_at: column::<Option<i64>>(row, "confirmed_at")?.map(Timestamp),
@@ -283,6 +286,7 @@ impl Transaction {
                          AND transfers.amount = $10 AND transfers.carried = $18
                      THEN transfers.resolution END,
                  height = $11, block_hash = $12, block_time = $13, position = $14,
+                 replaced_by = NULL, replaced_height = NULL,
                  credit_time = CASE WHEN transfers.credit_time < $15
                                     THEN transfers.credit_time ELSE $15 END",
         )
@@ -387,7 +391,7 @@ impl Transaction {
     pub async fn save_credit(&mut self, credit: &Credit, wake: Option<Height>) -> Result<()> {
         sqlx::query(
             "UPDATE transfers SET role = $4, orphan = $5, wake_height = $6, resolution = $7,
-                 confirmed_at = $8
+                 confirmed_at = $8, credit_time = $9
              WHERE network = $1 AND tx = $2 AND idx = $3",
         )
         .bind(credit.network.as_str())
@@ -398,6 +402,7 @@ impl Transaction {
         .bind(wake.map(|height| signed(height.0)))
         .bind(credit.resolution.as_ref().map(to_json).transpose()?)
         .bind(credit.confirmed_at.map(|at| at.0))
+        .bind(credit.credit_time.0)
         .execute(&mut *self.inner)
         .await?;
         Ok(())

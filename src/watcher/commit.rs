@@ -114,6 +114,7 @@ impl Committer {
             intents.extend(tx.displace_transfers_above(&self.network, ancestor).await?);
             deposits.extend(tx.matured_deposits_above(&self.network, ancestor).await?);
             deposits.extend(tx.displace_deposits_above(&self.network, ancestor).await?);
+            tx.forget_replacing_blocks_above(&self.network, ancestor).await?;
             tx.remove_blocks_above(&self.network, ancestor).await?;
         }
         let headers = step.blocks.iter().map(|block| &block.header);
@@ -170,7 +171,8 @@ impl Committer {
         tx.hold(fence).await?;
         let mut touched = Touched::default();
         let mut from = next;
-        for block in blocks.iter().filter(|block| !block.transfers.is_empty()) {
+        let hit = |block: &&Block| !(block.transfers.is_empty() && block.spends.is_empty());
+        for block in blocks.iter().filter(hit) {
             let ours = tx.block_hash(&self.network, block.header.height).await?;
             if ours.is_some_and(|ours| ours != block.header.hash) {
                 return Ok(false);
@@ -193,8 +195,8 @@ impl Committer {
         Ok(true)
     }
 
-    /// Puts a block's transfers at their places; answers the intents that they touch. A backfill
-    /// takes only those that no rail has yet.
+    /// Puts a block's transfers at their places, and notes what it spends; answers the intents that
+    /// this touches. A backfill takes only those that no rail has yet.
     async fn place(&self, tx: &mut Transaction, block: &Block, only_new: bool) -> Result<Touched> {
         let now = self.clock.now();
         let mut touched = Touched::default();
@@ -210,6 +212,10 @@ impl Committer {
             let found =
                 Found { transfer, header: &block.header, position, symbol, decimals: *decimals };
             touched.extend(self.allocate(tx, &found, now).await?);
+        }
+        for spend in &block.spends {
+            let height = Some(block.header.height);
+            touched.intents.extend(tx.replace_by(&self.network, spend, height).await?);
         }
         Ok(touched)
     }

@@ -74,7 +74,7 @@ impl Expirer {
             return Ok(false);
         }
         let deep_times = deep_times(tx, &intent, &cursors).await?;
-        if !may_expire(&intent, &deep_times, now) {
+        if !may_expire(&intent, &credits, &deep_times, now) {
             return Ok(false);
         }
         let outcome = expire(intent, credits, &cursors, now);

@@ -19,6 +19,7 @@ use super::backfill::Backfiller;
 use super::branch::{Branch, BranchError, Ours};
 use super::commit::{Committer, Step};
 use super::dispute::{Dispute, Place, Ruling};
+use super::mempool::{MempoolWatcher, Noted};
 use super::progress::StatusBoard;
 use super::sharing::Grant;
 use super::{Followed, back_off};
@@ -163,6 +164,16 @@ impl Follower {
             sealed: self.sealed.clone(),
         };
         tokio::spawn(backfiller.run(backfills.clone()));
+        let mempool = MempoolWatcher {
+            committer: self.committer.clone(),
+            chain: self.followed.chain.clone(),
+            fence: post.fence.clone(),
+            watches: self.watches.clone(),
+            interval: self.followed.mempool_interval,
+            board: self.board.mempool.clone(),
+            noted: Noted::default(),
+        };
+        tokio::spawn(mempool.run(backfills.clone()));
         while !stop.is_cancelled() && self.grant.is_given() {
             let pause = match self.step(&mut post, stop).await {
                 Ok(progress) => {

@@ -8,6 +8,8 @@
 //! | `progress` | the status and the gauges |
 //! | `commit` | what a step writes, in one transaction |
 //! | `backfill` | looking again for watches that came later |
+//! | `mempool` | what is in no block yet, beside the blocks |
+//! | `sightings` | what a look at the mempool writes |
 //! | `adjust` | open intents follow a threshold that an admin changed |
 //! | `expiry` | intents whose time is over |
 //! | `housekeeping` | what grows without end is pruned |
@@ -23,8 +25,10 @@ mod expiry;
 mod follower;
 mod housekeeping;
 mod lookahead;
+mod mempool;
 mod progress;
 mod sharing;
+mod sightings;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +44,7 @@ pub use follower::Follower;
 pub use housekeeping::Housekeeper;
 pub use lookahead::{LookAhead, Lookup, extend_wallet};
 pub use sharing::{Grant, Sharing};
+pub use sightings::Sightings;
 
 /// One network as its follower needs it.
 #[derive(Clone)]
@@ -48,6 +53,8 @@ pub struct Followed {
     pub chain: Arc<dyn Chain>,
     /// The time between two looks at the head.
     pub poll_interval: Duration,
+    /// The time between two looks at the mempool, where there is one.
+    pub mempool_interval: Duration,
     /// The first height to scan where no cursor is stored; else the newest irreversible block of that moment.
     pub start: Option<Height>,
     /// The confirmations that an intent needs here, for the status.

@@ -6,6 +6,7 @@ use confirmd_chain::{Chain, ChainError, Heads, Height, Timestamp};
 use tracing::{error, warn};
 
 use super::follower::{BATCH, StepError};
+use super::mempool::MempoolBoard;
 use super::{Committer, Followed};
 use crate::settlement::NetworkId;
 use crate::store::{Cursor, Fence, FollowerState, FollowerStatus, StoreError};
@@ -21,6 +22,8 @@ pub(super) struct StatusBoard {
     chain: Arc<dyn Chain>,
     /// Of the last post; none once another instance took over.
     pub(super) fence: Option<Fence>,
+    /// What the mempool's watcher says.
+    pub(super) mempool: MempoolBoard,
     status: FollowerStatus,
     written: Timestamp,
     behind_since: Option<Timestamp>,
@@ -39,6 +42,7 @@ impl StatusBoard {
             committer: committer.clone(),
             chain: followed.chain.clone(),
             fence: None,
+            mempool: MempoolBoard::default(),
             status,
             written: Timestamp(0),
             behind_since: None,
@@ -103,12 +107,16 @@ impl StatusBoard {
         reason: Option<String>,
     ) -> Result<(), StoreError> {
         let now = self.committer.clock.now();
-        let changed = self.status.state != state || self.status.reason != reason;
+        let mempool = self.mempool.shown();
+        let changed = self.status.state != state
+            || self.status.reason != reason
+            || self.status.mempool != mempool;
         if self.status.state != state {
             self.status.since = now;
         }
         self.status.state = state;
         self.status.reason = reason;
+        self.status.mempool = mempool;
         if !changed && now.0 - self.written.0 < STATUS_EVERY_MS {
             return Ok(());
         }

@@ -8,6 +8,7 @@ mod documents;
 mod intents;
 mod ledger;
 mod lists;
+mod mempool;
 mod orphans;
 mod reload;
 mod support;

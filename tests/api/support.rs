@@ -305,8 +305,19 @@ impl Api {
         rolled_back_to: Option<u64>,
         transfers: &[Transfer],
     ) {
+        let mut blocks: Vec<_> = (height..height + blocks).map(|at| self.block(at)).collect();
+        blocks[0].transfers = transfers.to_vec();
+        let committer = self.committer(network);
+        let fence = take_over(&self.context.store, network).await;
+        let rolled_back_to = rolled_back_to.map(Height);
+        let step = Step { blocks: &blocks, rolled_back_to, finalized: None };
+        committer.commit(&fence, step).await.expect("a commit");
+    }
+
+    /// An empty block.
+    pub(crate) fn block(&self, at: u64) -> Block {
         let hash = |height: u64| BlockHash::new(format!("0x{height:064x}"));
-        let block = |at: u64| Block {
+        Block {
             header: Header {
                 height: Height(at),
                 hash: hash(at),
@@ -315,16 +326,19 @@ impl Api {
                 time: self.context.clock.now(),
                 work: Work::ONE,
             },
-            transfers: if at == height { transfers.to_vec() } else { Vec::new() },
+            transfers: Vec::new(),
             spends: Vec::new(),
             proof: Proof::Commitment,
             provider: PROVIDER.into(),
             examined: EXAMINED,
             watches: WatchVersion(u64::MAX >> 1),
-        };
-        let blocks: Vec<_> = (height..height + blocks).map(block).collect();
+        }
+    }
+
+    /// What writes a network's steps.
+    pub(crate) fn committer(&self, network: &NetworkId) -> Committer {
         let usdt = Asset::Token(Address::from_canonical(USDT));
-        let committer = Committer {
+        Committer {
             store: self.context.store.clone(),
             network: network.clone(),
             assets: Arc::new(BTreeMap::from([(usdt, ("USDT".to_owned(), 18))])),
@@ -333,11 +347,7 @@ impl Api {
             late_window: Duration::from_secs(86_400),
             clock: self.context.clock.clone(),
             courier: Waker::default(),
-        };
-        let fence = take_over(&self.context.store, network).await;
-        let rolled_back_to = rolled_back_to.map(Height);
-        let step = Step { blocks: &blocks, rolled_back_to, finalized: None };
-        committer.commit(&fence, step).await.expect("a commit");
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use confirmd::settlement::{
-    AmountPolicy, Decision, Event, EventKind, Intent, IntentView, Matching, ReferenceKind, Role,
+    AmountPolicy, Credit, Decision, Event, EventKind, Intent, IntentView, Matching, OrphanState,
+    ReferenceKind, Role, look_again,
 };
 use confirmd_chain::Height;
 use proptest::prelude::*;
@@ -18,7 +19,14 @@ const LAST_IN_TIME: u64 = 12;
 #[derive(Clone, Debug)]
 enum Act {
     Extend(Vec<Vec<Pay>>),
-    Reorg { depth: u64, blocks: Vec<Vec<Pay>> },
+    Reorg {
+        depth: u64,
+        blocks: Vec<Vec<Pay>>,
+    },
+    /// A mempool shows payments.
+    See(Vec<Pay>),
+    /// A mempool shows that the coin of a transaction is spent by one that pays nobody.
+    Replace(String),
     Cancel,
     Expire,
     Attach(String),
@@ -38,8 +46,14 @@ fn pay() -> impl Strategy<Value = Pay> {
         amount,
         maturity,
         reference: reference.map(str::to_owned),
+        coin: Some(coin(tx)),
         ..Pay::default()
     })
+}
+
+/// Two transactions each spend the same.
+fn coin(tx: u8) -> String {
+    format!("c{}", tx.div_ceil(2))
 }
 
 fn branch() -> impl Strategy<Value = Vec<Vec<Pay>>> {
@@ -50,6 +64,8 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     let act = prop_oneof![
         6 => branch().prop_map(Act::Extend),
         4 => (1..8_u64, branch()).prop_map(|(depth, blocks)| Act::Reorg { depth, blocks }),
+        4 => prop::collection::vec(pay(), 1..3).prop_map(Act::See),
+        2 => (1..=6_u8).prop_map(|tx| Act::Replace(coin(tx))),
         1 => Just(Act::Cancel),
         2 => Just(Act::Expire),
         3 => (1..=6_u8).prop_map(|tx| Act::Attach(format!("t{tx}"))),
@@ -140,6 +156,18 @@ impl Run {
                 let blocks = once_each(&self.chain().blocks[..kept], blocks);
                 self.sim.reorg("a", ancestor, &blocks);
             }
+            Act::See(pays) => {
+                // Nodes refuse what conflicts with a block.
+                let pays = once_each(&self.chain().blocks, vec![pays]);
+                self.sim.see("a", &pays.concat());
+            }
+            Act::Replace(coin) => {
+                let by = Pay { tx: "x".to_owned(), coin: Some(coin), ..Pay::default() };
+                let is_mined = self.chain().blocks.iter().flatten().any(|pay| pay.conflicts(&by));
+                if !is_mined {
+                    self.sim.see("a", &[by]);
+                }
+            }
             Act::Cancel => self.cancelled |= self.sim.cancel().is_ok(),
             Act::Expire => {
                 let was = self.sim.intent.state.closed;
@@ -163,7 +191,8 @@ impl Run {
     }
 
     /// One look at the surviving chain, block by block, with the same first-seen times and
-    /// commands. Nothing could be cancelled after a transfer was seen, so it comes first.
+    /// commands, and then at what mempools showed last. Nothing could be cancelled after a transfer
+    /// was seen, so it comes first.
     fn fresh(&self, intent: &Intent) -> Sim {
         let mut sim = Sim::new(intent.clone());
         sim.seen.clone_from(&self.sim.seen);
@@ -179,17 +208,24 @@ impl Run {
                 sim.expire_now();
             }
         }
+        let waiting = self.sim.credits.iter().filter(|credit| credit.place.is_none());
+        for credit in waiting.filter(|credit| credit.sighting.is_some()) {
+            let orphan = OrphanState::default();
+            sim.credits.push(Credit { role: Role::Gone, orphan, ..credit.clone() });
+        }
+        let (intent, credits) = (sim.intent.clone(), sim.credits.clone());
+        sim.take(look_again(intent, credits, &sim.cursors(), NOW));
         sim
     }
 }
 
-/// A chain holds a transaction once.
+/// A chain holds a transaction once, and spends a coin once.
 fn once_each(chain: &[Vec<Pay>], mut blocks: Vec<Vec<Pay>>) -> Vec<Vec<Pay>> {
-    let mut known: Vec<String> = chain.iter().flatten().map(|pay| pay.tx.clone()).collect();
+    let mut known: Vec<Pay> = chain.iter().flatten().cloned().collect();
     for block in &mut blocks {
         block.retain(|pay| {
-            let is_new = !known.contains(&pay.tx);
-            known.push(pay.tx.clone());
+            let is_new = !known.iter().any(|other| other.tx == pay.tx || other.conflicts(pay));
+            known.extend(is_new.then(|| pay.clone()));
             is_new
         });
     }
@@ -204,6 +240,7 @@ fn told(event: &Event) -> String {
         .data
         .transfers
         .iter()
+        .filter(|transfer| transfer.status != "seen")
         .map(|transfer| format!("{}={}", transfer.transaction, transfer.amount))
         .collect();
     transfers.sort();
@@ -251,13 +288,33 @@ fn state(sim: &Sim) -> Value {
     let mut view = serde_json::to_value(view).expect("JSON");
     // Transfers that a reorg took are remembered; a fresh scan never met them.
     let mut shown = view["transfers"].as_array().cloned().unwrap_or_default();
-    shown.retain(|transfer| transfer["status"] != "reverted");
+    let is_orphan = |status: &Value| status.as_str().is_some_and(|s| s.starts_with("orphan:"));
+    shown.retain(|transfer| !transfer["rail_id"].is_null() || is_orphan(&transfer["status"]));
     shown.sort_by_key(|transfer| transfer["transaction"].to_string());
     view["transfers"] = shown.into();
     let total = view["transfers_total"].as_u64().expect("a count");
     view["transfers_total"] = (total - lost as u64).into();
     view["updated_at"] = Value::Null;
     view
+}
+
+/// What is told of unconfirmed transactions and stands: every one that would pay the intent while
+/// it is open, and none that was replaced.
+fn check_sightings(sim: &Sim) {
+    let told = &sim.intent.state.seen;
+    let standing = sim.standing().filter(|event| event.kind == EventKind::PaymentSeen);
+    let standing: Vec<_> = standing.map(|event| &event.id).collect();
+    let known: Vec<_> = told.iter().map(|told| &told.event).collect();
+    assert_eq!(standing, known, "{:#?}", sim.story());
+    let is_told =
+        |credit: &&Credit| told.iter().any(|told| told.transaction == credit.id.transaction);
+    for credit in &sim.credits {
+        if matches!(credit.role, Role::Seen(_)) && sim.intent.state.status.is_open() {
+            assert!(is_told(&credit), "never told: {}\n{:#?}", credit.name(), sim.story());
+        }
+    }
+    let replaced = sim.credits.iter().filter(|credit| credit.replaced_by().is_some());
+    assert_eq!(replaced.filter(is_told).map(Credit::name).next(), None, "{:#?}", sim.story());
 }
 
 fn by_subject(sim: &Sim) -> BTreeMap<String, Vec<Event>> {
@@ -292,6 +349,8 @@ proptest! {
         prop_assert_eq!(orphans(&run.sim), orphans(&fresh));
         run.sim.check_numbers();
         run.sim.check_depths();
+        check_sightings(&run.sim);
+        check_sightings(&fresh);
         fresh.check_depths();
 
         // A fresh scan knows from the start what is to become of an orphan, so it tells another way.

@@ -172,7 +172,7 @@ fn expiry_waits_for_a_replaced_rails_network_only_up_to_the_replacement_i9() {
     assert_eq!(sim.repoint(vec![elsewhere], Timestamp(3_500)), Ok(true));
     let deep = |old: u64, new: u64| {
         let times = [("a".into(), time_of(Height(old))), ("b".into(), time_of(Height(new)))];
-        may_expire(&sim.intent, &times.into_iter().collect(), NOW)
+        may_expire(&sim.intent, &sim.credits, &times.into_iter().collect(), NOW)
     };
     assert!(!deep(3, 11), "the replaced rail may still be found paid");
     assert!(deep(4, 11));

@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use confirmd::settlement::{
     AmountPolicy, Change, Credit, Decision, Event, EventId, EventKind, Intent, IntentKey, Matching,
     MoneySeen, NetworkId, OrphanState, Outcome, Patch, PatchError, Place, Rail, Resolution,
-    Resolve, ResolveError, Retraction, Role, State, apply, cancel, expire, look_again, may_expire,
-    patch, resolve,
+    Resolve, ResolveError, Retraction, Role, Sighting, State, apply, cancel, expire, look_again,
+    may_expire, patch, resolve,
 };
 use confirmd_chain::{
-    Address, Amount, Asset, BlockHash, Confirmations, Height, Timestamp, TransactionId, TransferId,
-    TransferIndex,
+    Address, Amount, Asset, BlockHash, Confirmations, FeeRate, Height, Timestamp, TransactionId,
+    TransferId, TransferIndex,
 };
 
 /// A block's time is its height times this.
@@ -39,6 +39,15 @@ pub(crate) struct Pay {
     pub(crate) is_ambiguous: bool,
     /// The confirmations before it can be spent.
     pub(crate) maturity: u32,
+    /// The coin that its transaction spends; another one that spends it conflicts.
+    pub(crate) coin: Option<String>,
+}
+
+impl Pay {
+    /// Whether both cannot be mined.
+    pub(crate) fn conflicts(&self, other: &Self) -> bool {
+        self.coin.is_some() && self.coin == other.coin && self.tx != other.tx
+    }
 }
 
 /// A chain as its surviving blocks, from height 1.
@@ -63,6 +72,8 @@ pub(crate) struct Sim {
     pub(crate) seen: BTreeMap<String, Timestamp>,
     /// What was decided about orphans, and the payments as they were then; kept over reorgs.
     pub(crate) resolutions: BTreeMap<String, (Pay, Resolution)>,
+    /// What mempools showed, by transaction, and the coins that are spent there; kept over reorgs.
+    pub(crate) sightings: BTreeMap<String, (Pay, Sighting)>,
 }
 
 impl Sim {
@@ -77,6 +88,7 @@ impl Sim {
             chains,
             seen: BTreeMap::new(),
             resolutions: BTreeMap::new(),
+            sightings: BTreeMap::new(),
         }
     }
 
@@ -111,9 +123,13 @@ impl Sim {
         chain.blocks.extend(blocks.iter().cloned());
         for (height, pays) in (from.0..).zip(blocks) {
             for (position, pay) in (0_u32..).zip(pays) {
-                self.place(&network, Height(height), position, pay);
+                self.replace_by(pay);
+                if pay.amount > 0 {
+                    self.place(&network, Height(height), position, pay);
+                }
             }
         }
+        self.show_sightings();
         let cursors = self.cursors();
         let times = (1..=cursors[&network].0).map(|h| (Height(h), time_of(Height(h)))).collect();
         let change = Change {
@@ -137,10 +153,70 @@ impl Sim {
         let hash = format!("{height}:{position}:{pay:?}");
         let place =
             Place { height, hash: BlockHash::new(hash.as_str()), time: time_of(height), position };
-        let known = self.credits.iter().position(|credit| {
-            credit.network == *network && credit.id.transaction.as_str() == pay.tx
-        });
-        let found = Credit {
+        if let Some((_, sighting)) = self.sightings.get_mut(&pay.tx) {
+            sighting.replaced_by = None;
+        }
+        let credit_time = seen.min(time_of(height));
+        self.put(Credit { place: Some(place), ..self.credit(network, pay, credit_time) });
+    }
+
+    /// A mempool shows these transactions; each replaces what conflicts with it.
+    pub(crate) fn see(&mut self, network: &str, pays: &[Pay]) {
+        let network = NetworkId::from(network);
+        let now = time_of(self.cursors()[&network]);
+        for pay in pays {
+            self.replace_by(pay);
+            if pay.amount > 0 {
+                self.sight(&network, pay, now);
+            }
+        }
+        self.show_sightings();
+        let moment = (self.intent.clone(), self.credits.clone());
+        self.take(look_again(moment.0, moment.1, &self.cursors(), now));
+    }
+
+    fn sight(&mut self, network: &NetworkId, pay: &Pay, now: Timestamp) {
+        let is_known = self.credits.iter().any(|credit| credit.id.transaction.as_str() == pay.tx);
+        let seen = *self.seen.entry(pay.tx.clone()).or_insert(now);
+        if !is_known {
+            self.put(self.credit(network, pay, seen));
+        }
+        let mut sighting = Sighting {
+            fee_rate: FeeRate::new(10, 4),
+            replaceable: true,
+            shown_at: NOW,
+            replaced_by: None,
+        };
+        // What a block holds is stronger than what a mempool shows.
+        let mut mined = self.chains[network].blocks.iter().flatten();
+        sighting.replaced_by = mined
+            .find(|mined| mined.conflicts(pay))
+            .map(|mined| TransactionId::new(mined.tx.as_str()));
+        self.sightings.insert(pay.tx.clone(), (pay.clone(), sighting));
+    }
+
+    /// Notes that a transaction spends what others would have to.
+    fn replace_by(&mut self, by: &Pay) {
+        for (pay, sighting) in self.sightings.values_mut() {
+            let stands = |block: &Vec<Pay>| block.iter().any(|mined| mined.tx == pay.tx);
+            let is_mined = self.chains.values().any(|chain| chain.blocks.iter().any(stands));
+            if pay.conflicts(by) && !is_mined {
+                sighting.replaced_by = Some(TransactionId::new(by.tx.as_str()));
+            }
+        }
+    }
+
+    /// What mempools showed is known of every transfer, as the store keeps it.
+    fn show_sightings(&mut self) {
+        for credit in &mut self.credits {
+            let shown = self.sightings.get(credit.id.transaction.as_str());
+            credit.sighting = shown.map(|(_, sighting)| sighting.clone());
+        }
+    }
+
+    /// A transfer that is in no block, as it is when it is first met.
+    fn credit(&self, network: &NetworkId, pay: &Pay, credit_time: Timestamp) -> Credit {
+        Credit {
             network: network.clone(),
             id: TransferId {
                 transaction: TransactionId::new(pay.tx.as_str()),
@@ -155,13 +231,22 @@ impl Sim {
             references: pay.reference.iter().cloned().collect(),
             is_ambiguous: pay.is_ambiguous,
             maturity: Confirmations(pay.maturity),
-            place: Some(place),
-            credit_time: seen.min(time_of(height)),
+            place: None,
+            sighting: None,
+            credit_time,
             role: Role::Gone,
             confirmed_at: None,
             orphan: OrphanState::default(),
             resolution: self.resolutions.get(&pay.tx).map(|(_, resolution)| resolution.clone()),
-        };
+        }
+    }
+
+    /// Adds a transfer, or puts it in the place of what was known of it.
+    fn put(&mut self, found: Credit) {
+        let known = self
+            .credits
+            .iter()
+            .position(|credit| credit.network == found.network && credit.id == found.id);
         match known {
             Some(index) => {
                 let Credit { orphan, confirmed_at, .. } = self.credits[index].clone();
@@ -178,7 +263,7 @@ impl Sim {
             let required = u64::from(self.intent.required_on(network).0);
             (network.clone(), time_of(cursor.minus(required - 1)))
         });
-        if may_expire(&self.intent, &deep_times.collect(), NOW) {
+        if may_expire(&self.intent, &self.credits, &deep_times.collect(), NOW) {
             self.expire_now();
         }
     }
@@ -247,6 +332,12 @@ impl Sim {
         assert_eq!(state, outcome.intent.state);
         self.intent = outcome.intent;
         self.credits = outcome.credits;
+        // A replacement may have been first seen with what it replaced.
+        for credit in &self.credits {
+            let first = self.seen.entry(credit.id.transaction.to_string());
+            let first = first.or_insert(credit.credit_time);
+            *first = credit.credit_time.min(*first);
+        }
         self.events.extend(outcome.events);
     }
 
@@ -265,6 +356,10 @@ impl Sim {
 
     fn tell(&self, event: &Event) -> String {
         let kind = event.kind.as_str().trim_start_matches("payment.");
+        let reason = match event.data.reason {
+            Some(Retraction::Replaced) => " replaced",
+            _ => "",
+        };
         let back: Vec<_> = event
             .data
             .retracts
@@ -284,7 +379,7 @@ impl Sim {
         let over = rail.overpaid_by.as_ref().map_or(String::new(), |by| format!(" +{by}"));
         let depth = format!("{}/{}", event.data.confirmations, event.data.required_confirmations);
         let sequence = event.sequence;
-        format!("{sequence} {kind} {} {}{over} {depth}{back}", rail.rail_id, rail.received)
+        format!("{sequence} {kind}{reason} {} {}{over} {depth}{back}", rail.rail_id, rail.received)
     }
 
     /// Each transfer's part, by transaction: `t1 pays r1`, `t2 late`, `t3 gone`.
@@ -292,6 +387,8 @@ impl Sim {
         let role = |credit: &Credit| match credit.role {
             Role::Pays(rail) => format!("pays {}", self.intent.rails[rail].rail_id),
             Role::Orphan(reason) => reason.as_str().to_owned(),
+            Role::Seen(rail) => format!("seen {}", self.intent.rails[rail].rail_id),
+            Role::Gone if credit.replaced_by().is_some() => "replaced".to_owned(),
             Role::Gone => "gone".to_owned(),
         };
         let name = |credit: &Credit| credit.id.transaction.to_string();
@@ -373,11 +470,13 @@ pub(crate) fn intent(rails: Vec<Rail>, expires_at: i64) -> Intent {
 
 /// Reads blocks: `t1=5 | t2=3 t3=2@EUR | -` is three of them; `t1=5#ref` carries a reference,
 /// `t1=5>old` goes to another address, `t1=5?` could be meant for several intents, and `t1=5~100`
-/// cannot be spent before it has 100 confirmations.
+/// cannot be spent before it has 100 confirmations. `t1=5$c1` spends the coin `c1`, and `x$c1` does
+/// so without paying.
 pub(crate) fn blocks(text: &str) -> Vec<Vec<Pay>> {
     let pay = |word: &str| {
+        let (word, coin) = word.split_once('$').map_or((word, None), |(word, c)| (word, Some(c)));
         let (word, maturity) = word.split_once('~').unwrap_or((word, "0"));
-        let (tx, rest) = word.split_once('=').expect("tx=amount");
+        let (tx, rest) = word.split_once('=').unwrap_or((word, "0"));
         let is_ambiguous = rest.ends_with('?');
         let rest = rest.trim_end_matches('?');
         let (rest, to) = rest.split_once('>').map_or((rest, None), |(rest, to)| (rest, Some(to)));
@@ -392,6 +491,7 @@ pub(crate) fn blocks(text: &str) -> Vec<Vec<Pay>> {
             to: to.map(str::to_owned),
             is_ambiguous,
             maturity: maturity.parse().expect("a number"),
+            coin: coin.map(str::to_owned),
         }
     };
     let block = |text: &str| text.split_whitespace().filter(|w| *w != "-").map(pay).collect();

@@ -1,28 +1,40 @@
 //! Bitcoin, through the same daemon: paid, reorganised, double-spent, mined to.
 
 use bitcoin::{Amount, ScriptBuf, Transaction};
+use confirmd::settlement::rfc3339;
 use confirmd_bitcoin::script::Script;
+use confirmd_chain::Timestamp;
 use serde_json::{Value, json};
 use xtask::bitcoind::{Bitcoind, BitcoindOptions, Payment};
 
 use crate::rig::{Options, Rig, StoreKind};
 
-/// A node on regtest, and a daemon that follows it beside its own network.
-async fn rig(store: StoreKind) -> (Bitcoind, Rig) {
+/// A node on regtest.
+pub(crate) async fn node() -> Bitcoind {
     let bitcoind = Bitcoind::start(BitcoindOptions::default()).await.expect("bitcoind starts");
     bitcoind.fund(20).await.expect("coins");
-    let more = format!(
-        "[networks.regtest]\npoll_interval = \"500ms\"\n\
-         [[networks.regtest.providers]]\nname = \"node\"\nurl = \"{}\"\nzmq = \"{}\"\n",
-        bitcoind.url(),
-        bitcoind.zmq_url(),
-    );
-    let rig = Rig::start(Options { store, more, ..Options::default() }).await;
+    bitcoind
+}
+
+/// A node on regtest, and a daemon that follows it beside its own network.
+pub(crate) async fn rig(store: StoreKind) -> (Bitcoind, Rig) {
+    let bitcoind = node().await;
+    let rig = follow(&bitcoind, bitcoind.url(), store).await;
     (bitcoind, rig)
 }
 
+/// A daemon that asks a node at this URL.
+pub(crate) async fn follow(bitcoind: &Bitcoind, url: String, store: StoreKind) -> Rig {
+    let more = format!(
+        "[networks.regtest]\npoll_interval = \"500ms\"\nmempool_interval = \"100ms\"\n\
+         [[networks.regtest.providers]]\nname = \"node\"\nurl = \"{url}\"\nzmq = \"{}\"\n",
+        bitcoind.zmq_url(),
+    );
+    Rig::start(Options { store, more, ..Options::default() }).await
+}
+
 /// The n-th address, and its scriptPubKey.
-fn receiver(n: u8) -> (String, ScriptBuf) {
+pub(crate) fn receiver(n: u8) -> (String, ScriptBuf) {
     let script = Script::P2wpkh([n; 20]).watch_key().as_bytes().to_vec();
     let script = ScriptBuf::from_bytes(script);
     let address = bitcoin::Address::from_script(&script, bitcoin::Network::Regtest);
@@ -30,19 +42,33 @@ fn receiver(n: u8) -> (String, ScriptBuf) {
 }
 
 /// Waits for an intent to be paid on regtest.
-async fn expect(rig: &Rig, id: &str, amount: &str, address: &str) {
+pub(crate) async fn expect(rig: &Rig, id: &str, amount: &str, address: &str) {
+    expect_until(rig, id, amount, address, None).await;
+}
+
+/// The same, until then.
+pub(crate) async fn expect_until(
+    rig: &Rig,
+    id: &str,
+    amount: &str,
+    address: &str,
+    expires_at: Option<Timestamp>,
+) {
     let rail =
         json!({ "network": "regtest", "asset": "native", "amount": amount, "address": address });
-    let body = json!({ "id": id, "rails": [rail], "endpoints": ["backend"] });
+    let mut body = json!({ "id": id, "rails": [rail], "endpoints": ["backend"] });
+    if let Some(expires_at) = expires_at {
+        body["expires_at"] = rfc3339(expires_at).into();
+    }
     let (status, answer) = rig.post("/v1/intents", body).await;
     assert_eq!(status, 201, "{answer}");
 }
 
-fn coins(text: &str) -> Amount {
+pub(crate) fn coins(text: &str) -> Amount {
     Amount::from_str_in(text, bitcoin::Denomination::Bitcoin).expect("an amount")
 }
 
-async fn pay(bitcoind: &Bitcoind, script: &ScriptBuf, amount: &str) -> Transaction {
+pub(crate) async fn pay(bitcoind: &Bitcoind, script: &ScriptBuf, amount: &str) -> Transaction {
     bitcoind.pay_to(script.clone(), coins(amount)).await.expect("a payment")
 }
 
@@ -58,6 +84,7 @@ async fn a_confirmed_payment_that_a_heavier_branch_double_spends_is_taken_back_i
         let (address, script) = receiver(1);
         expect(&rig, "order-1", "0.0001", &address).await;
         let paid = pay(&bitcoind, &script, "0.0001").await;
+        rig.receiver.wait_for_event("order-1", "payment.seen").await;
         bitcoind.mine(1).await.expect("a block");
         let detected = rig.receiver.wait_for_event("order-1", "payment.detected").await;
         assert_eq!(confirmations(&detected.body), (1, 3));
@@ -71,7 +98,8 @@ async fn a_confirmed_payment_that_a_heavier_branch_double_spends_is_taken_back_i
         bitcoind.reorg(3, &branch).await.expect("a reorganisation");
         let reverted = rig.receiver.wait_for_event("order-1", "payment.reverted").await;
         let retracted = reverted.body["data"]["retracts"].as_array().expect("what it takes back");
-        assert_eq!(retracted.len(), 2, "detected and confirmed");
+        assert_eq!(retracted.len(), 3, "seen, detected and confirmed");
+        assert_eq!(reverted.body["data"]["reason"], "replaced");
         rig.until_status("order-1", "pending").await;
     }
 }
@@ -82,6 +110,7 @@ async fn a_payment_that_returns_in_another_block_makes_no_noise_i4_f6() {
     let (address, script) = receiver(3);
     expect(&rig, "order-1", "0.0001", &address).await;
     let paid = pay(&bitcoind, &script, "0.0001").await;
+    rig.receiver.wait_for_event("order-1", "payment.seen").await;
     bitcoind.mine(1).await.expect("a block");
     rig.receiver.wait_for_event("order-1", "payment.detected").await;
     // Its first block is no heavier than ours, so nothing happens before the second.
@@ -89,7 +118,8 @@ async fn a_payment_that_returns_in_another_block_makes_no_noise_i4_f6() {
     bitcoind.mine(2).await.expect("blocks");
     let confirmed = rig.receiver.wait_for_event("order-1", "payment.confirmed").await;
     assert_eq!(confirmations(&confirmed.body), (3, 3));
-    assert_eq!(rig.receiver.told_of("order-1"), ["payment.detected", "payment.confirmed"]);
+    let told = rig.receiver.told_of("order-1");
+    assert_eq!(told, ["payment.seen", "payment.detected", "payment.confirmed"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

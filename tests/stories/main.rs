@@ -11,6 +11,7 @@ mod fleet;
 mod forks;
 mod instances;
 mod lifecycle;
+mod mempool;
 mod orphans;
 mod payments;
 mod providers;

@@ -7,12 +7,16 @@ use axum::extract::State;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 /// Changes the result of a call, given its method, parameters and honest result.
 pub(crate) type Fault = Box<dyn FnMut(&str, &Value, &mut Value) + Send>;
 
 /// Changes a request before the node sees it.
 type Twist = Box<dyn FnMut(&mut Value) + Send>;
+
+/// Answers a call, given its method and parameters, in the node's stead.
+type Fake = Box<dyn Fn(&str, &Value) -> Option<Value> + Send>;
 
 /// The proxy. Honest until it is told otherwise.
 #[derive(Clone)]
@@ -27,6 +31,9 @@ struct Shared {
     client: reqwest::Client,
     twist: Mutex<Twist>,
     fault: Mutex<Fault>,
+    fake: Mutex<Fake>,
+    /// A method whose calls wait until it is another.
+    withheld: watch::Sender<Option<&'static str>>,
     /// Methods that it does not have.
     lacks: &'static [&'static str],
 }
@@ -45,6 +52,8 @@ impl Proxy {
             client,
             twist: Mutex::new(Box::new(|_| {})),
             fault: Mutex::new(Box::new(|_, _, _| {})),
+            fake: Mutex::new(Box::new(|_, _| None)),
+            withheld: watch::Sender::new(None),
             lacks,
         });
         let router = Router::new().fallback(forward).with_state(shared.clone());
@@ -64,14 +73,49 @@ impl Proxy {
         *self.shared.twist.lock().expect("no test panics with it") = Box::new(twist);
     }
 
+    /// Answers by itself from now on what this has an answer to.
+    pub(crate) fn answer(&self, fake: impl Fn(&str, &Value) -> Option<Value> + Send + 'static) {
+        *self.shared.fake.lock().expect("no test panics with it") = Box::new(fake);
+    }
+
+    /// Lets the calls of a method wait, until it is told of another one, or none.
+    pub(crate) fn withhold(&self, method: Option<&'static str>) {
+        self.shared.withheld.send_replace(method);
+    }
+
     /// Stands in front of another node from now on.
     pub(crate) fn serve(&self, node: String) {
         *self.shared.node.lock().expect("no test panics with it") = node;
     }
 }
 
+impl Shared {
+    /// What it answers by itself; a batch only as a whole.
+    fn faked(&self, request: &Value) -> Option<Value> {
+        let fake = self.fake.lock().expect("no test panics with it");
+        let one = |request: &Value| {
+            let result = fake(request["method"].as_str()?, &request["params"])?;
+            Some(json!({ "jsonrpc": "2.0", "id": request["id"], "result": result }))
+        };
+        match request {
+            Value::Array(requests) => requests.iter().map(one).collect(),
+            request => one(request),
+        }
+    }
+}
+
 async fn forward(State(shared): State<Arc<Shared>>, body: Bytes) -> Json<Value> {
     let mut request: Value = serde_json::from_slice(&body).expect("JSON-RPC");
+    let mut withheld = shared.withheld.subscribe();
+    let calls = |method: &str| match &request {
+        Value::Array(requests) => requests.iter().any(|request| request["method"] == method),
+        request => request["method"] == method,
+    };
+    let may_go_on = withheld.wait_for(|method| !method.is_some_and(calls)).await.is_ok();
+    assert!(may_go_on, "the proxy lives as long as its requests");
+    if let Some(answer) = shared.faked(&request) {
+        return Json(answer);
+    }
     let node = shared.node.lock().expect("no test panics with it").clone();
     {
         let mut twist = shared.twist.lock().expect("no test panics with it");

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use confirmd::config::{AmnSignature, Dialect, Endpoint};
 use confirmd::settlement::{
-    Closed, Event, EventKind, Intent, OrphanReason, OrphanView, Retraction, Status,
+    Closed, Event, EventKind, Intent, OrphanReason, OrphanView, Retraction, Role, Sighting, Status,
 };
 use confirmd::webhook::{Endpoints, shown_url};
+use confirmd_chain::FeeRate;
 
 use crate::support::{START, credit, endpoint, endpoints, event, intent};
 
@@ -53,12 +54,23 @@ fn story() -> Vec<Event> {
     reverted.data.reason = Some(Retraction::Reorg);
     let expired = closed(Status::Expired, Closed::Expired(START));
     let cancelled = closed(Status::Cancelled, Closed::Cancelled(START));
+    let mut waiting = credit(&plain, "12.5");
+    waiting.place = None;
+    waiting.role = Role::Seen(0);
+    waiting.sighting = Some(Sighting {
+        fee_rate: FeeRate::new(1_410, 141),
+        replaceable: true,
+        shown_at: START,
+        replaced_by: None,
+    });
+    let seen = event(&plain, std::slice::from_ref(&waiting), 99, 2, EventKind::PaymentSeen);
     let late = OrphanView::of(&plain.key, &some[0], OrphanReason::Late);
     let mut orphan = event(&plain, &some, 112, 1, EventKind::OrphanReceived);
     orphan.subject.clone_from(&late.id);
     orphan.data.orphan = Some(late);
     vec![
         event(&plain, &[], 99, 1, EventKind::PaymentCreated),
+        seen,
         event(&plain, &some, 100, 2, EventKind::PaymentPartial),
         event(&plain, &paid, 100, 3, EventKind::PaymentDetected),
         event(&plain, &paid, 105, 4, EventKind::PaymentConfirming),
@@ -72,7 +84,7 @@ fn story() -> Vec<Event> {
 
 #[test]
 fn each_event_is_said_as_the_dialect_says_it() {
-    use EventKind::{OrphanReceived, PaymentCreated};
+    use EventKind::{OrphanReceived, PaymentCreated, PaymentSeen};
     let all = Some(EventKind::ALL.to_vec());
     let list = [
         ("amn", Endpoint { events: all.clone(), ..amn() }),
@@ -82,7 +94,7 @@ fn each_event_is_said_as_the_dialect_says_it() {
     let plain = intent("order-1234", &["amn", "standard"]);
     for event in story() {
         let deliveries = endpoints.route(&plain, &event);
-        let unsaid = matches!(event.kind, PaymentCreated | OrphanReceived);
+        let unsaid = matches!(event.kind, PaymentCreated | PaymentSeen | OrphanReceived);
         assert_eq!(deliveries.len(), if unsaid { 1 } else { 2 }, "{}", event.kind);
         for delivery in deliveries {
             assert_golden(&format!("{}-{}", delivery.endpoint, event.kind), &delivery.body);

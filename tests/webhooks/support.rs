@@ -88,6 +88,7 @@ pub(crate) fn credit(intent: &Intent, amount: &str) -> Credit {
             time: START.plus_ms(60_000),
             position: 0,
         }),
+        sighting: None,
         credit_time: START.plus_ms(60_000),
         role: Role::Pays(0),
         confirmed_at: None,

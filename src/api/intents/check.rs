@@ -126,6 +126,9 @@ fn shown(view: &IntentView, behind: &[NetworkId]) -> CheckAnswer {
     let symbol = rail.map(|rail| rail.asset.as_str()).unwrap_or_default();
     let (depth, required) = (view.confirmations, view.required_confirmations);
     let mut message = match view.status {
+        Status::Pending if is_seen(view) => {
+            "A payment was seen, which stands in no block yet.".to_owned()
+        }
         Status::Pending => "Nothing has arrived yet.".to_owned(),
         Status::Partial => format!("{received} of {expected} {symbol} arrived."),
         Status::Confirming => {
@@ -147,6 +150,11 @@ fn shown(view: &IntentView, behind: &[NetworkId]) -> CheckAnswer {
         required_confirmations: required,
         message,
     }
+}
+
+fn is_seen(view: &IntentView) -> bool {
+    let mut transfers = view.transfers.iter();
+    transfers.any(|transfer| transfer.status == "seen" && transfer.rail_id.is_some())
 }
 
 /// The rail that settles the intent, else the first that anything arrived for, else the first.

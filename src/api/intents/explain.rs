@@ -38,8 +38,12 @@ pub(super) enum Verdict {
     Counts,
     /// It came to the intent and settles nothing.
     Orphan,
+    /// It is in no block yet; the transfers say which rail it would pay, if one.
+    Unconfirmed,
     /// It counted, until a reorg took it.
     Reverted,
+    /// Another transaction spends what it would have to.
+    Replaced,
     /// It was given to another intent.
     OtherIntent,
     /// It failed, so it credits nothing.
@@ -171,7 +175,7 @@ struct Found {
 impl Question<'_> {
     /// Its transfers were given to the intent.
     async fn known(&self, first: &Credit, own: &[&Credit]) -> Result<ExplainAnswer, Problem> {
-        let counts = own.iter().find(|credit| matches!(credit.role, Role::Pays(_)));
+        let counts = own.iter().find(|credit| matches!(credit.role, Role::Pays(_) | Role::Seen(_)));
         let told = counts.copied().unwrap_or(first);
         let (verdict, reason) = match told.role {
             Role::Pays(rail) => {
@@ -179,9 +183,12 @@ impl Question<'_> {
                 (Verdict::Counts, format!("It pays rail {rail}."))
             }
             Role::Orphan(reason) => (Verdict::Orphan, in_words(reason).to_owned()),
-            Role::Gone => {
-                (Verdict::Reverted, "The chain took another branch, without it.".to_owned())
+            Role::Seen(rail) => {
+                let rail = &self.intent.rails[rail].rail_id;
+                let reason = format!("It would pay rail {rail}, but stands in no block yet.");
+                (Verdict::Unconfirmed, reason)
             }
+            Role::Gone => self.gone(told),
         };
         let header = told.place.as_ref().map(|place| Header {
             height: place.height,
@@ -196,6 +203,19 @@ impl Question<'_> {
         let show = |credit: &&Credit| TransferView::of(&self.intent, credit, &self.cursors);
         answer.transfers = own.iter().map(show).collect();
         Ok(answer)
+    }
+
+    /// What it is while it is in no block and would not pay.
+    fn gone(&self, credit: &Credit) -> (Verdict, String) {
+        if let Some(by) = credit.replaced_by() {
+            let reason = format!("The transaction {by} spends what it would have to.");
+            return (Verdict::Replaced, reason);
+        }
+        if credit.sighting.is_some() {
+            let reason = "It stands in no block yet, and would settle nothing now.".to_owned();
+            return (Verdict::Unconfirmed, reason);
+        }
+        (Verdict::Reverted, "The chain took another branch, without it.".to_owned())
     }
 
     /// Nothing in it was given to the intent.

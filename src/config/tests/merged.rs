@@ -35,6 +35,25 @@ fn a_network_is_followed_by_registry_and_configuration_together() {
 }
 
 #[test]
+fn a_mempool_is_looked_at_as_often_as_the_head_unless_it_says_otherwise() {
+    let text = "[networks.regtest]\npoll_interval = \"2s\"\nmempool_interval = \"30s\"\n\
+                [networks.signet]\npoll_interval = \"3s\"\n\
+                [[networks.signet.providers]]\nname = \"a\"\nurl = \"http://127.0.0.1:1\"\n\
+                [[networks.regtest.providers]]\nname = \"a\"\nurl = \"http://127.0.0.1:1\"\n";
+    let settings = follow(text).expect("right");
+    let intervals = settings.networks.iter().map(|network| network.mempool_interval.as_secs());
+    assert_eq!(intervals.collect::<Vec<_>>(), [30, 3]);
+    let refused = follow("[networks.bsc]\nmempool_interval = \"30s\"\n").expect_err("refused");
+    assert_eq!(
+        refused.problems[0].to_string(),
+        format!(
+            "{FILE}:2: networks.bsc.mempool_interval: is for the family `bitcoin`; this one is \
+             `evm`"
+        )
+    );
+}
+
+#[test]
 fn a_threshold_below_the_floor_is_raised_and_said() {
     let text = "[networks.bsc]\nthreshold = 3\n\
                 [[networks.bsc.providers]]\nname = \"a\"\nurl = \"https://bsc.example\"\n\
