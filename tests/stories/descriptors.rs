@@ -1,7 +1,7 @@
 //! Bitcoin addresses from an output descriptor, paid on a real node; payments that an OP_RETURN
 //! output names.
 
-use bitcoin::ScriptBuf;
+use bitcoin::{ScriptBuf, Transaction};
 use serde_json::{Value, json};
 use xtask::bitcoind::{Bitcoind, Payment};
 
@@ -65,8 +65,7 @@ async fn a_descriptors_addresses_take_deposits_and_orders_also_ahead_and_through
         bitcoind.mine(2).await.expect("blocks");
         until_told(&rig, &user["address"], &["deposit.detected", "deposit.confirmed"]).await;
 
-        let rail =
-            json!({ "network": "regtest", "asset": "native", "amount": "0.0021", "wallet": "shop" });
+        let rail = json!({ "network": "regtest", "asset": "native", "amount": "0.0021", "wallet": "shop" });
         let order = json!({ "id": "order-1", "rails": [rail], "endpoints": ["backend"] });
         let (code, order) = rig.post("/v1/intents", order).await;
         assert_eq!(code, 201, "{order}");
@@ -83,7 +82,8 @@ async fn a_descriptors_addresses_take_deposits_and_orders_also_ahead_and_through
         rig.receiver.wait_for_event("order-1", "payment.confirmed").await;
 
         // Six blocks without any of it: everything is taken back.
-        bitcoind.reorg(6, &[&[]; 7]).await.expect("a reorganisation");
+        let nothing: &[Transaction] = &[];
+        bitcoind.reorg(6, &[nothing; 7]).await.expect("a reorganisation");
         let all = ["deposit.detected", "deposit.confirmed", "deposit.reverted"];
         until_told(&rig, &user["address"], &all).await;
         rig.receiver.wait_for_event("order-1", "payment.reverted").await;
@@ -110,9 +110,7 @@ async fn two_orders_at_one_address_are_told_apart_by_what_an_op_return_output_sa
     bitcoind.mine(3).await.expect("blocks");
     rig.receiver.wait_for_event("order-2", "payment.confirmed").await;
     assert_eq!(rig.intent("order-1").await["status"], "pending");
-    let orphan = rig
-        .until("an orphan", async |rig| rig.orphans().await.into_iter().next())
-        .await;
+    let orphan = rig.until("an orphan", async |rig| rig.orphans().await.into_iter().next()).await;
     let nameless = nameless.compute_txid().to_string();
     assert_eq!(
         (&orphan["reason"], &orphan["transaction"]),

@@ -6,6 +6,7 @@
 mod bitcoin;
 mod cli;
 mod databases;
+mod descriptors;
 mod explain;
 mod fleet;
 mod forks;

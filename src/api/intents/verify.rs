@@ -33,7 +33,7 @@ pub(super) struct VerifyTransaction {
 /// Whether a transaction pays the intent.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct VerifyAnswer {
-    /// Whether it counts towards the intent, or will once its block is scanned.
+    /// Whether it counts towards the intent, or will once it is mined and scanned.
     matches: bool,
     /// Why it does not: the first reason that applies.
     reason: Option<Mismatch>,
@@ -101,7 +101,8 @@ struct Question<'a> {
 impl Question<'_> {
     async fn answer(&self) -> Result<VerifyAnswer, Problem> {
         let counts = self.credits.iter().find(|credit| {
-            credit.id.transaction == self.transaction && matches!(credit.role, Role::Pays(_))
+            credit.id.transaction == self.transaction
+                && matches!(credit.role, Role::Pays(_) | Role::Seen(_))
         });
         if let Some(credit) = counts {
             let required = required_of(&self.intent, credit);
