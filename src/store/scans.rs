@@ -34,6 +34,7 @@ const fn proof_text(proof: Proof) -> &'static str {
     match proof {
         Proof::Commitment => "commitment",
         Proof::Logs => "logs",
+        Proof::Links => "links",
     }
 }
 
@@ -47,6 +48,7 @@ fn scan(row: &AnyRow) -> Result<Scan> {
         proof: match column::<String>(row, "proof")?.as_str() {
             "commitment" => Proof::Commitment,
             "logs" => Proof::Logs,
+            "links" => Proof::Links,
             other => return Err(StoreError::corrupt("proof", other)),
         },
         provider: column(row, "provider")?,

@@ -64,6 +64,16 @@ impl Confirmations {
         let depth = (cursor.0 + 1).saturating_sub(height.0);
         Self(u32::try_from(depth).map_or(required.0, |depth| depth.min(required.0)))
     }
+
+    /// The same where so many confirmations as `final_depth` mean finality: one less at most until
+    /// the network calls the block irreversible.
+    #[must_use]
+    pub fn until_final(self, height: Height, finalized: Option<Height>, final_depth: Self) -> Self {
+        match finalized.is_some_and(|finalized| height <= finalized) {
+            true => self,
+            false => self.min(Self(final_depth.0.saturating_sub(1))),
+        }
+    }
 }
 
 impl fmt::Display for Confirmations {
@@ -208,6 +218,9 @@ pub enum Proof {
     /// Queried by block hash and held against the header's bloom: what the provider said, checked
     /// for emptiness only.
     Logs,
+    /// What the provider said of a block that links to those before and after it. Nothing in it
+    /// commits to its transactions (Solana).
+    Links,
 }
 
 /// A block with those of its transfers that hit a watch.
@@ -280,5 +293,16 @@ mod tests {
             );
         }
         assert_eq!(Confirmations::count(Height(0), Height(u64::MAX - 1), required), required);
+    }
+
+    #[test]
+    fn the_last_confirmation_waits_for_the_networks_own_word() {
+        let cases = [(31, None, 31), (32, None, 31), (32, Some(9), 31), (32, Some(10), 32)];
+        for (counted, finalized, expected) in cases {
+            let finalized = finalized.map(Height);
+            let shown =
+                Confirmations(counted).until_final(Height(10), finalized, Confirmations(32));
+            assert_eq!(shown, Confirmations(expected), "{counted}, finalized {finalized:?}");
+        }
     }
 }
