@@ -168,6 +168,8 @@ pub(crate) fn classify(method: &str, error: &ErrorObject, redaction: &Redaction)
         RANGE_LIMIT => CallError::TooMuch(words),
         // "limit exceeded" and no more: BNB Smart Chain's public nodes mean the range by it.
         LIMIT_EXCEEDED if method == "eth_getLogs" => CallError::TooMuch(words),
+        // A Solana node that is behind its cluster; its family knows the code.
+        LIMIT_EXCEEDED if text.starts_with("node is ") => CallError::Refused(rpc()),
         LIMIT_EXCEEDED | 429 => limited(),
         code if QUICKNODE_RATE.contains(&code) && text.contains("limit") => limited(),
         METHOD_NOT_FOUND => CallError::Unsupported(words),

@@ -170,6 +170,14 @@ const UNSUPPORTED_HERE: &[Said] = &[
     ("Blast", RECEIPTS, -32000, "method is not whitelisted"),
     ("Chainstack", RECEIPTS, -32000, "eth_getBlockReceipts is not included in your current plan"),
     ("EIP-1474", RECEIPTS, -32004, "Method is not implemented"),
+    (
+        "Agave",
+        "getBlock",
+        -32015,
+        "Transaction version (2) is not supported by the requesting client. Please try the \
+         request again with the following configuration parameter: \
+         \"maxSupportedTransactionVersion\": 2",
+    ),
 ];
 
 const NOT_THERE: &[Said] = &[
@@ -183,6 +191,7 @@ const NOT_THERE: &[Said] = &[
     ("nethermind", LOGS, -32001, "8633830 could not be found"),
     ("besu", LOGS, -32000, "Block not found"),
     ("EIP-1474", BLOCK, -32001, "Resource unavailable"),
+    ("Agave", "getBlock", -32004, "Block not available for slot 1"),
     ("Avalanche", BLOCK, -32000, "cannot query unfinalized data: after last accepted block 12"),
 ];
 
@@ -196,6 +205,11 @@ const REFUSED: &[Said] = &[
     ("Agave", "getBlock", -32004, "Block for slot 1 is pending"),
     ("Agave", "getBlock", -32007, "Slot 1 was skipped, or missing due to ledger jump"),
     ("Agave", "getBlock", -32001, "Block 1 cleaned up, does not exist on node"),
+    ("Agave", "getBlock", -32005, "Node is behind by 42 slots"),
+    ("Agave", "getBlock", -32005, "Node is unhealthy"),
+    ("Agave", "getBlock", -32009, "Slot 1 was skipped, or missing in long-term storage"),
+    ("Agave", "getBlock", -32014, "Block status not yet available for slot 1"),
+    ("Agave", "getSlot", -32016, "Minimum context slot has not been reached"),
 ];
 
 const INVALID: &[Said] = &[
