@@ -1,0 +1,282 @@
+//! [`Solana`]: the contract, kept by asking one provider after the other.
+
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+
+use async_trait::async_trait;
+use confirmd_chain::{
+    Address, AddressError, Amount, Asset, At, Block, Chain, ChainError, Confirmations, Header,
+    Heads, Height, Inclusion, ProbeReport, ProviderStatus, ReferenceError, TransactionId, Wallet,
+    WalletError, WatchKey, WatchSet, Witness,
+};
+use confirmd_rpc::{AskError, Failure, Fault, FaultKind, Pool, Provider, Request};
+use futures_util::future::join_all;
+
+use crate::config::{FINAL_DEPTH, SolanaConfig, Token};
+use crate::scan::Rules;
+use crate::{address, calls, lookup, memo, uri};
+
+/// A provider whose newest block is so many slots below the newest that was seen lags behind the
+/// others, or behind what it said before. Some 25 seconds.
+const STALE_AFTER: u64 = 64;
+/// How many slots of irreversible blocks are handed over at once.
+const RANGE: u64 = 32;
+/// The most blocks whose slots are named at once.
+const SLOTS: u64 = 1_000;
+
+/// A cluster of Solana.
+#[derive(Debug)]
+pub struct Solana {
+    pub(crate) config: SolanaConfig,
+    pub(crate) pool: Pool,
+    pub(crate) rules: Rules,
+    /// How many providers have to name a block's hash before it is taken.
+    pub(crate) quorum: usize,
+    subscribed: Once,
+    /// The newest height that any provider showed.
+    newest: Mutex<Height>,
+}
+
+impl Solana {
+    /// A cluster, asked of these providers.
+    ///
+    /// # Errors
+    /// [`ChainError::Misconfigured`] where the configuration cannot be kept; it says why.
+    pub fn new(config: SolanaConfig, pool: Pool) -> Result<Self, ChainError> {
+        if let Some(problem) = config.problem() {
+            return Err(ChainError::Misconfigured(problem));
+        }
+        Ok(Self {
+            rules: Rules::new(&config),
+            config,
+            pool,
+            quorum: 1,
+            subscribed: Once::new(),
+            newest: Mutex::new(Height(0)),
+        })
+    }
+
+    /// The same, taking a block only when so many providers name its hash. One is enough without
+    /// this.
+    #[must_use]
+    pub fn with_quorum(mut self, providers: usize) -> Self {
+        self.quorum = providers.max(1);
+        self
+    }
+
+    /// What the cluster was configured with.
+    #[must_use]
+    pub fn config(&self) -> &SolanaConfig {
+        &self.config
+    }
+
+    pub(crate) async fn heads_from(&self, provider: &Provider) -> Result<Heads, Failure> {
+        calls::check_chain(provider, &self.config).await?;
+        let (confirmed, finalized) = calls::newest(provider).await?;
+        let latest = self.tip_from(provider, confirmed).await?;
+        let finalized = Some(finalized.min(latest.height));
+        Ok(Heads { latest, finalized })
+    }
+
+    fn newest(&self) -> MutexGuard<'_, Height> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn token(&self, asset: &Asset) -> Option<&Token> {
+        match asset {
+            Asset::Native => None,
+            Asset::Token(mint) => self.config.tokens.iter().find(|token| token.mint == *mint),
+        }
+    }
+}
+
+#[async_trait]
+impl Chain for Solana {
+    async fn heads(&self) -> Result<Heads, ChainError> {
+        // With one provider there is nobody to compare it with.
+        let may_compare = self.pool.providers().len() > 1;
+        let behind = Mutex::new(None::<Heads>);
+        let asked = self.pool.ask(|provider| {
+            let behind = &behind;
+            async move {
+                let heads = self.heads_from(&provider).await?;
+                let height = heads.latest.height;
+                if may_compare && height.plus(STALE_AFTER) <= *self.newest() {
+                    let mut best = behind.lock().unwrap_or_else(PoisonError::into_inner);
+                    if best.as_ref().is_none_or(|best| best.latest.height < height) {
+                        *best = Some(heads);
+                    }
+                    return Err(Failure::stale(format!("its newest block {height} is old")));
+                }
+                Ok(heads)
+            }
+        });
+        let asked = asked.await;
+        let behind = behind.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match (asked, behind) {
+            (Ok(heads), _) => {
+                let mut newest = self.newest();
+                *newest = heads.latest.height.max(*newest);
+                Ok(heads)
+            }
+            // All who answer are behind what was seen: then that is where the chain is now.
+            (Err(_), Some(heads)) => {
+                let (network, height) = (&self.config.network, heads.latest.height);
+                tracing::warn!(%network, %height, "every newest block is old");
+                *self.newest() = height;
+                Ok(heads)
+            }
+            (Err(error), None) => Err(error.into()),
+        }
+    }
+
+    async fn header(&self, at: At) -> Result<Header, ChainError> {
+        let at = &at;
+        let asked = self.pool.ask(|provider| async move { self.header_from(&provider, at).await });
+        Ok(asked.await?)
+    }
+
+    async fn block(&self, at: At, watches: &WatchSet) -> Result<Block, ChainError> {
+        let at = &at;
+        let asked = self.pool.ask(|provider| async move {
+            let block = self.block_from(&provider, at, watches).await?;
+            self.check_quorum(&block.header, &provider).await?;
+            Ok(block)
+        });
+        Ok(asked.await?)
+    }
+
+    async fn heights(
+        &self,
+        from: Height,
+        to: Height,
+        limit: u64,
+    ) -> Result<Vec<Height>, ChainError> {
+        let limit = limit.clamp(1, SLOTS);
+        let asked = self.pool.ask(|provider| async move {
+            calls::check_chain(&provider, &self.config).await?;
+            calls::slots(&provider, from, limit).await
+        });
+        let slots = asked.await?;
+        Ok(slots.into_iter().take_while(|slot| *slot <= to).collect())
+    }
+
+    async fn blocks(
+        &self,
+        from: Height,
+        to: Height,
+        watches: &WatchSet,
+    ) -> Result<Vec<Block>, ChainError> {
+        let last = to.min(from.plus(RANGE - 1));
+        let asked = self.pool.ask(|provider| async move {
+            let blocks = self.range_from(&provider, from, last, watches).await?;
+            // The last one's hash commits to all before it.
+            if let Some(last) = blocks.last() {
+                self.check_quorum(&last.header, &provider).await?;
+            }
+            Ok(blocks)
+        });
+        Ok(asked.await?)
+    }
+
+    async fn transaction(&self, id: &TransactionId) -> Result<Option<Inclusion>, ChainError> {
+        if !lookup::is_signature(id.as_str()) {
+            return Ok(None);
+        }
+        let asked =
+            self.pool.ask(|provider| async move { self.inclusion_from(&provider, id).await });
+        match asked.await {
+            Ok(inclusion) => Ok(Some(inclusion)),
+            Err(AskError::Missing(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The network's own word, not a count of slots, makes a block final.
+    fn final_depth(&self) -> Option<Confirmations> {
+        Some(FINAL_DEPTH)
+    }
+
+    fn parse_address(&self, text: &str) -> Result<Address, AddressError> {
+        let address = address::parse_address(text)?;
+        if self.config.tokens.iter().any(|token| token.mint == address) {
+            let words = "this is a token's mint; expected the address of its receiver";
+            return Err(AddressError::Malformed(words.to_owned()));
+        }
+        Ok(address)
+    }
+
+    /// The 32 bytes. A text that is no address gets twenty zeros, which no key is.
+    fn watch_key(&self, address: &Address) -> WatchKey {
+        let key = address::raw(address);
+        key.map_or(WatchKey::from([0; 20]), |key| address::watch_key(&key))
+    }
+
+    /// Balances tell it however it was sent.
+    fn sees_internal_transfers(&self) -> bool {
+        self.config.native
+    }
+
+    fn parse_reference(&self, text: &str, _: &Asset) -> Result<String, ReferenceError> {
+        let expected = "a Solana Pay reference: 32 bytes in base58 that are no program's address";
+        memo::parse_reference(text).ok_or(ReferenceError::Malformed(expected))
+    }
+
+    fn parse_memo(&self, text: &str) -> Result<String, ReferenceError> {
+        let expected = "a text of at most 512 bytes, without control characters";
+        memo::parse_memo(text).ok_or(ReferenceError::Malformed(expected))
+    }
+
+    fn payment_uri(
+        &self,
+        to: &Address,
+        asset: &Asset,
+        amount: Amount,
+        carried: Option<&str>,
+    ) -> Option<String> {
+        let token = self.token(asset);
+        let is_known = token.is_some() || *asset == Asset::Native;
+        is_known.then(|| uri::payment_uri(to, token, amount, carried))
+    }
+
+    fn token_account(&self, owner: &Address, asset: &Asset) -> Option<Address> {
+        let token = self.token(asset)?;
+        address::token_account(owner, &token.mint, token.program)
+    }
+
+    /// There is no such wallet.
+    fn parse_wallet(&self, text: &str) -> Result<Box<dyn Wallet>, WalletError> {
+        if address::is_secret(text.trim()) {
+            return Err(WalletError::PrivateKey);
+        }
+        Err(WalletError::NotDerivable(
+            "ed25519 keys cannot be derived from a public key, so a wallet here is a list of \
+             addresses: import one"
+                .to_owned(),
+        ))
+    }
+
+    async fn woken(&self) {
+        self.subscribed.call_once(|| {
+            if let Ok(request) = Request::new("slotSubscribe", &()) {
+                self.pool.subscribe(&request);
+            }
+        });
+        self.pool.woken().await;
+    }
+
+    async fn witnesses(&self, heights: &[Height]) -> Vec<Witness> {
+        self.ask_witnesses(heights).await
+    }
+
+    fn accuse(&self, provider: &str, words: &str) {
+        self.pool.accuse(provider, &Fault::new(FaultKind::Forked, words));
+    }
+
+    fn providers(&self) -> Vec<ProviderStatus> {
+        self.pool.statuses()
+    }
+
+    async fn probe(&self) -> Vec<ProbeReport> {
+        join_all(self.pool.providers().iter().map(|provider| self.probe_one(provider))).await
+    }
+}

@@ -1,0 +1,11 @@
+//! The suite that every chain passes, told on a cluster that skips slots and forks.
+
+mod support;
+
+use confirmd_chain::conformance;
+use support::cluster::Cluster;
+
+#[tokio::test]
+async fn solana_with_skipped_slots_and_forks() {
+    conformance::run(&Cluster::start().await).await;
+}
