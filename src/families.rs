@@ -7,6 +7,7 @@ use confirmd_bitcoin::Bitcoin;
 use confirmd_chain::{Asset, Chain};
 use confirmd_evm::{Evm, EvmConfig};
 use confirmd_rpc::{Limits, Pool, ProviderConfig};
+use confirmd_solana::{Solana, SolanaConfig, Token};
 
 use crate::config::{Followed, Provider};
 use crate::registry::Family;
@@ -40,10 +41,7 @@ pub fn build(followed: &Followed) -> Result<Arc<dyn Chain>, FamilyError> {
     match followed.network.family {
         Family::Evm => Ok(Arc::new(evm(followed)?)),
         Family::Bitcoin => Ok(Arc::new(bitcoin(followed)?)),
-        other @ Family::Solana => Err(FamilyError::Chain {
-            network: followed.network.id.clone(),
-            problem: format!("the family {other} is not followed by this version of confirmd"),
-        }),
+        Family::Solana => Ok(Arc::new(solana(followed)?)),
     }
 }
 
@@ -81,6 +79,35 @@ fn bitcoin(followed: &Followed) -> Result<Bitcoin, FamilyError> {
     let announces = |provider: &Provider| Some((provider.name.clone(), provider.zmq.clone()?));
     let nodes = followed.providers.iter().filter_map(announces).collect();
     Ok(Bitcoin::new(config, pool(followed)?).woken_by(nodes))
+}
+
+fn solana(followed: &Followed) -> Result<Solana, FamilyError> {
+    let network = &followed.network;
+    let wrong = |problem: String| FamilyError::Chain { network: network.id.clone(), problem };
+    let tokens = followed.assets.iter().filter_map(|asset| match &asset.info.asset {
+        Asset::Token(mint) => Some(Token {
+            mint: mint.clone(),
+            decimals: asset.info.decimals,
+            program: asset.info.program,
+        }),
+        Asset::Native => None,
+    });
+    let config = SolanaConfig {
+        network: network.id.clone(),
+        genesis: genesis(&network.caip2).map(str::to_owned),
+        tokens: tokens.collect(),
+        native: followed.assets.iter().any(|asset| asset.info.asset == Asset::Native),
+    };
+    let solana = Solana::new(config, pool(followed)?).map_err(|error| wrong(error.to_string()))?;
+    Ok(solana.with_quorum(followed.quorum))
+}
+
+/// The beginning of the hash of a cluster's first block, which CAIP-2 has in its name; a local one
+/// has only a name there.
+fn genesis(caip2: &str) -> Option<&str> {
+    const CHARACTERS: usize = 32;
+    let (_, reference) = caip2.split_once(':')?;
+    Some(reference).filter(|reference| reference.len() == CHARACTERS)
 }
 
 fn pool(followed: &Followed) -> Result<Pool, FamilyError> {

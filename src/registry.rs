@@ -17,6 +17,7 @@ use std::time::Duration;
 use confirmd_bitcoin::BitcoinConfig;
 use confirmd_chain::{Amount, Asset, Confirmations, Height};
 use confirmd_evm::{FeeProxies, Finality, ReceiptEncoding};
+use confirmd_solana::TokenProgram;
 
 use crate::config::{ConfigError, Origin, Provider};
 
@@ -136,6 +137,8 @@ pub struct AssetInfo {
     pub caip19: String,
     /// The smallest deposit that counts, in base units.
     pub min_deposit: Amount,
+    /// Solana: the program that keeps the token. Others have one alone.
+    pub program: TokenProgram,
 }
 
 impl Registry {

@@ -321,8 +321,10 @@ impl Merger {
     /// The mode that is asked for, else the strongest that the network allows.
     fn verify(&mut self, wanted: &NetworkConfig, network: &Network) -> Verify {
         if network.family != Family::Evm {
-            if wanted.quorum > 1 {
-                let message = format!("is for the family `evm`; this one is `{}`", network.family);
+            // Work proves which block counts; votes are for others to have counted.
+            if wanted.quorum > 1 && network.family == Family::Bitcoin {
+                let message = "is for families whose blocks do not prove themselves; those of this \
+                               one, `bitcoin`, do";
                 self.problems.push(wanted.origin.problem_at("quorum", message));
             }
             if wanted.verify.is_some() {

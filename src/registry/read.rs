@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use confirmd_chain::{Address, Amount, Asset, Confirmations, Height};
-use confirmd_evm::{FeeProxies, Finality, ReceiptEncoding, Tag, parse_address};
+use confirmd_evm::{FeeProxies, Finality, ReceiptEncoding, Tag};
+use confirmd_solana::TokenProgram;
 
 use super::{AssetInfo, Explorer, Family, Network, bitcoin};
 use crate::config::{Table, Value, is_name, providers};
@@ -15,6 +16,8 @@ const ENCODINGS: [(&str, ReceiptEncoding); 3] = [
     ("optimism", ReceiptEncoding::Optimism),
     ("arbitrum", ReceiptEncoding::Arbitrum),
 ];
+const PROGRAMS: [(&str, TokenProgram); 2] =
+    [("token", TokenProgram::Token), ("token-2022", TokenProgram::Token2022)];
 /// Ether's coin type in SLIP-44, which networks with ether as native coin share.
 const SLIP44_ETHER: u32 = 60;
 /// 10^77 is the largest power of ten that an amount can hold; no asset comes near.
@@ -52,6 +55,12 @@ pub(super) fn network(root: &Table<'_>) -> Option<Network> {
     };
     if family == Some(Family::Bitcoin) && bitcoin.is_none() {
         return None;
+    }
+    if family == Some(Family::Solana) && matches!(finality, Some(Finality::Depth(_))) {
+        root.fail_at(
+            "finality",
+            "expected { tag = \"finalized\" }, as this family's nodes tell it",
+        );
     }
     let confirmations = confirmations?;
     Some(Network {
@@ -188,6 +197,7 @@ fn native(table: &Table<'_>, caip2: &str) -> Option<AssetInfo> {
         decimals: decimals?,
         caip19: format!("{caip2}/slip44:{slip44}"),
         min_deposit,
+        program: TokenProgram::default(),
     })
 }
 
@@ -198,6 +208,10 @@ fn token(table: &Table<'_>, family: Family, caip2: &str) -> Option<AssetInfo> {
         table.required("address", "the token's contract or mint", |value| address(value, family));
     let decimals = decimals(table);
     let min_deposit = min_deposit(table, decimals);
+    let program = match family {
+        Family::Solana => table.or("program", TokenProgram::default(), |v| v.choice(&PROGRAMS)),
+        Family::Evm | Family::Bitcoin => TokenProgram::default(),
+    };
     let address = address?;
     let namespace = if family == Family::Evm { "erc20" } else { "token" };
     Some(AssetInfo {
@@ -207,6 +221,7 @@ fn token(table: &Table<'_>, family: Family, caip2: &str) -> Option<AssetInfo> {
         name: name?,
         decimals: decimals?,
         min_deposit,
+        program,
     })
 }
 
@@ -236,10 +251,12 @@ fn min_deposit(table: &Table<'_>, decimals: Option<u8>) -> Amount {
 
 /// An address in its family's canonical text.
 fn address(value: &Value<'_>, family: Family) -> Option<Address> {
-    if family != Family::Evm {
-        return text(value).map(Address::from_canonical);
-    }
+    let read = match family {
+        Family::Evm => confirmd_evm::parse_address,
+        Family::Solana => confirmd_solana::parse_address,
+        Family::Bitcoin => return text(value).map(Address::from_canonical),
+    };
     // Not even an address is quoted: what was written may be a private key (I12).
     let text = value.string()?;
-    parse_address(&text).map_or_else(|error| value.fail(error.to_string()), Some)
+    read(&text).map_or_else(|error| value.fail(error.to_string()), Some)
 }

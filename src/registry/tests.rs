@@ -125,6 +125,37 @@ fn the_shipped_networks_of_bitcoin_s_family_have_their_facts() {
 }
 
 #[test]
+fn the_shipped_clusters_of_solana_have_their_facts() {
+    let registry = shipped();
+    const USDC: &str = "USDC EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v";
+    const USDT: &str = "USDT Es9vMFrzaCERmJfrF4H2FYD4KCoNky11McCe8BenwNYB";
+    const EURC: &str = "EURC HzwqbKZw8HxMN6bF2yFZNrht3c2iXXzpKcFu7uBEDKtr";
+    const DEVNET_USDC: &str = "USDC 4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJgZJDncDU";
+    let expected = [
+        ("solana", "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp", vec![USDC, USDT, EURC]),
+        ("solana-devnet", "solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1", vec![DEVNET_USDC, EURC]),
+        ("solana-localnet", "solana:localnet", vec![USDC, USDT, EURC]),
+    ];
+    let ours = |network: &&Arc<Network>| network.family == Family::Solana;
+    assert_eq!(registry.networks().filter(ours).count(), expected.len());
+    for (network, (id, caip2, mints)) in registry.networks().filter(ours).zip(expected) {
+        assert_eq!((network.id.as_str(), network.caip2.as_str()), (id, caip2));
+        // 32 confirmations are the network's own word for final.
+        assert_eq!(network.confirmations, confirmd_solana::FINAL_DEPTH, "{id}");
+        assert_eq!(network.finality, Finality::Tag(Tag::Finalized), "{id}");
+        let (coin, tokens) = network.assets.split_first().expect("the coin");
+        assert_eq!(
+            (coin.decimals, coin.caip19.clone()),
+            (9, format!("{caip2}/slip44:501")),
+            "{id}"
+        );
+        let shown = tokens.iter().map(|token| format!("{} {}", token.symbol, token.asset));
+        assert_eq!(shown.collect::<Vec<_>>(), mints, "{id}");
+        assert!(tokens.iter().all(|token| token.decimals == 6), "{id}");
+    }
+}
+
+#[test]
 fn the_shipped_tokens_have_their_addresses_and_decimals() {
     let registry = shipped();
     let expected = [
@@ -149,7 +180,8 @@ fn the_shipped_tokens_have_their_addresses_and_decimals() {
         assert_eq!(info.caip19, format!("{}/erc20:{address}", network.caip2));
         assert_eq!(info.min_deposit.to_decimal(decimals), "1");
     }
-    let tokens = registry.networks().map(|network| network.assets.len() - 1).sum::<usize>();
+    let evm = registry.networks().filter(|network| network.family == Family::Evm);
+    let tokens = evm.map(|network| network.assets.len() - 1).sum::<usize>();
     assert_eq!(tokens, expected.len(), "every shipped token is in the table");
 }
 
@@ -177,7 +209,7 @@ fn a_network_and_an_asset_are_found_under_all_their_names() {
     for name in ["bsc", "eip155:56", "56"] {
         assert_eq!(registry.network(name).map(|network| network.id.as_str()), Some("bsc"));
     }
-    for name in ["BSC", "eip155:057", "solana", "", "-1", "99"] {
+    for name in ["BSC", "eip155:057", "tron", "", "-1", "99"] {
         assert!(registry.network(name).is_none(), "{name}");
     }
     let bsc = registry.network("bsc").expect("shipped");

@@ -76,13 +76,14 @@ fn a_threshold_below_the_floor_is_raised_and_said() {
 #[test]
 fn what_the_registry_does_not_allow_is_refused_by_name() {
     let unknown = "there is `anvil`, `arbitrum`, `base`, `bitcoin`, `bitcoincash`, `bsc`, `ethereum`, \
-         `optimism`, `polygon`, `regtest`, `signet` or `testnet4`";
+         `optimism`, `polygon`, `regtest`, `signet`, `solana`, `solana-devnet`, `solana-localnet` \
+         or `testnet4`";
     let cases = [
         ("[networks.etherium]\n",
          "1: networks.etherium: no registry file has the id `etherium`; did you mean `ethereum`?"
             .to_owned()),
-        ("[networks.solana]\n",
-         format!("1: networks.solana: no registry file has the id `solana`; {unknown}")),
+        ("[networks.tron]\n",
+         format!("1: networks.tron: no registry file has the id `tron`; {unknown}")),
         ("[networks.arbitrum]\nverify = \"receipts\"\nstart = 1\n",
          "2: networks.arbitrum.verify: `receipts` is refused for arbitrum: `start = 1` is below \
           22207818, from where on the registry allows it".to_owned()),
