@@ -64,16 +64,6 @@ impl Confirmations {
         let depth = (cursor.0 + 1).saturating_sub(height.0);
         Self(u32::try_from(depth).map_or(required.0, |depth| depth.min(required.0)))
     }
-
-    /// The same where so many confirmations as `final_depth` mean finality: one less at most until
-    /// the network calls the block irreversible.
-    #[must_use]
-    pub fn until_final(self, height: Height, finalized: Option<Height>, final_depth: Self) -> Self {
-        match finalized.is_some_and(|finalized| height <= finalized) {
-            true => self,
-            false => self.min(Self(final_depth.0.saturating_sub(1))),
-        }
-    }
 }
 
 impl fmt::Display for Confirmations {
@@ -293,16 +283,5 @@ mod tests {
             );
         }
         assert_eq!(Confirmations::count(Height(0), Height(u64::MAX - 1), required), required);
-    }
-
-    #[test]
-    fn the_last_confirmation_waits_for_the_networks_own_word() {
-        let cases = [(31, None, 31), (32, None, 31), (32, Some(9), 31), (32, Some(10), 32)];
-        for (counted, finalized, expected) in cases {
-            let finalized = finalized.map(Height);
-            let shown =
-                Confirmations(counted).until_final(Height(10), finalized, Confirmations(32));
-            assert_eq!(shown, Confirmations(expected), "{counted}, finalized {finalized:?}");
-        }
     }
 }

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 use crate::{
-    Address, Amount, Asset, Block, BlockHash, Confirmations, Header, Heads, Height, Mempool,
-    Timestamp, TransactionId, Wallet, WalletError, WatchKey, WatchSet, Work,
+    Address, Amount, Asset, Block, BlockHash, Header, Heads, Height, Mempool, Timestamp,
+    TransactionId, Wallet, WalletError, WatchKey, WatchSet, Work,
 };
 
 /// Which block is asked for.
@@ -234,13 +234,6 @@ pub trait Chain: Send + Sync + 'static {
         carried: Option<&str>,
     ) -> Option<String> {
         let _ = (to, asset, amount, carried);
-        None
-    }
-
-    /// The confirmations that mean finality on this network (Solana: 32). They are counted no
-    /// higher than one below that before the network itself calls the block irreversible
-    /// ([`Confirmations::until_final`]). None where only their number counts.
-    fn final_depth(&self) -> Option<Confirmations> {
         None
     }
 

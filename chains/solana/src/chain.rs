@@ -4,9 +4,9 @@ use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use async_trait::async_trait;
 use confirmd_chain::{
-    Address, AddressError, Amount, Asset, At, Block, Chain, ChainError, Confirmations, Header,
-    Heads, Height, Inclusion, ProbeReport, ProviderStatus, ReferenceError, TransactionId, Wallet,
-    WalletError, WatchKey, WatchSet, Witness,
+    Address, AddressError, Amount, Asset, At, Block, Chain, ChainError, Header, Heads, Height,
+    Inclusion, ProbeReport, ProviderStatus, ReferenceError, TransactionId, Wallet, WalletError,
+    WatchKey, WatchSet, Witness,
 };
 use confirmd_rpc::{AskError, Failure, Fault, FaultKind, Pool, Provider, Request};
 use futures_util::future::join_all;
@@ -69,10 +69,13 @@ impl Solana {
         &self.config
     }
 
+    /// The newest block is never so far above the final ones that a count of slots would call one
+    /// final before the cluster does.
     pub(crate) async fn heads_from(&self, provider: &Provider) -> Result<Heads, Failure> {
         calls::check_chain(provider, &self.config).await?;
         let (confirmed, finalized) = calls::newest(provider).await?;
-        let latest = self.tip_from(provider, confirmed).await?;
+        let newest = confirmed.min(finalized.plus(u64::from(FINAL_DEPTH.0) - 1));
+        let latest = self.tip_from(provider, newest).await?;
         let finalized = Some(finalized.min(latest.height));
         Ok(Heads { latest, finalized })
     }
@@ -189,11 +192,6 @@ impl Chain for Solana {
             Err(AskError::Missing(_)) => Ok(None),
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// The network's own word, not a count of slots, makes a block final.
-    fn final_depth(&self) -> Option<Confirmations> {
-        Some(FINAL_DEPTH)
     }
 
     fn parse_address(&self, text: &str) -> Result<Address, AddressError> {

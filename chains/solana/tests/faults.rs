@@ -367,7 +367,9 @@ async fn the_newest_block_is_the_newest_that_can_be_had() {
 #[tokio::test]
 async fn a_provider_that_is_far_behind_is_put_aside_f9() {
     let (honest, _) = scene().await;
-    honest.make(100, Vec::new());
+    for _ in 0..100 {
+        honest.make(0, Vec::new());
+    }
     let heads = honest.solana().heads().await.unwrap();
     let lagging = Cluster::start().await;
     let both = chain(&[honest.url(), lagging.url()]);
@@ -376,6 +378,21 @@ async fn a_provider_that_is_far_behind_is_put_aside_f9() {
     let told = both.heads().await.unwrap();
     assert_eq!(told.latest.height, Height(FIRST), "where all are behind, that is where it is");
     assert_eq!(both.providers()[1].faults.get("stale"), Some(&1));
+}
+
+#[tokio::test]
+async fn thirty_two_slots_are_never_counted_before_the_cluster_says_final_i6() {
+    let (cluster, _) = scene().await;
+    let tip = (0..60).map(|_| cluster.make(0, Vec::new())).last().unwrap();
+    let finalized = tip - 50;
+    cluster.lie(move |method, params, result| {
+        if method == "getSlot" && params[0]["commitment"] == "finalized" {
+            *result = json!(finalized);
+        }
+    });
+    let heads = cluster.solana().heads().await.unwrap();
+    assert_eq!(heads.finalized, Some(Height(finalized)));
+    assert_eq!(heads.latest.height, Height(finalized + 31), "the 32nd slot from the final one");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 
 mod support;
 
-use confirmd_chain::{Amount, Asset, Chain, ChainError, Confirmations, WalletError};
+use confirmd_chain::{Amount, Asset, Chain, ChainError, WalletError};
 use confirmd_solana::{Solana, Token, TokenProgram};
 use support::{PYUSD, USDC, WRAPPED, address, chain, config, key, pool};
 
@@ -64,9 +64,4 @@ fn a_configuration_that_cannot_be_kept_is_refused() {
         let refused = Solana::new(config, pool(&nowhere()));
         assert!(matches!(refused, Err(ChainError::Misconfigured(_))), "{wrong}");
     }
-}
-
-#[test]
-fn finality_is_the_clusters_own_word() {
-    assert_eq!(chain(&nowhere()).final_depth(), Some(Confirmations(32)));
 }
