@@ -141,12 +141,15 @@ async fn a_payment_can_be_an_inner_instruction() {
     usdc.mint_to(&shop.pubkey(), 1).await.unwrap();
     let nested_owner = usdc.account_of(&shop.pubkey());
     usdc.mint_to(&nested_owner, PRICE).await.unwrap();
-    let signature = node.send(&[usdc.recovering(&shop.pubkey())], &[&shop]).await.unwrap();
+    let signature = node.send(&usdc.recovering(&shop.pubkey()), &[&shop]).await.unwrap();
     node.mine(1).await.unwrap();
 
     assert_eq!(usdc.balance_of(&shop.pubkey()).await.unwrap(), PRICE + 1);
     let told = told(&node, &signature).await;
     assert_ne!(told["meta"]["innerInstructions"], json!([]));
+    let before = told["meta"]["preTokenBalances"].as_array().unwrap();
+    let after = told["meta"]["postTokenBalances"].as_array().unwrap();
+    assert_eq!((before.len(), after.len()), (2, 2), "one was closed, one was opened");
 }
 
 #[tokio::test]

@@ -88,9 +88,13 @@ impl<'a> Mint<'a> {
     }
 
     /// A transfer by an inner instruction: what lies in the account of `owner`'s account goes to
-    /// `owner`'s account. `owner` signs.
-    pub fn recovering(&self, owner: &Pubkey) -> Instruction {
-        instructions::recover_nested(owner, &self.address, self.options.program)
+    /// `owner`'s account, and the former is closed. `owner` signs.
+    ///
+    /// Another account is opened beside it: where a transaction leaves fewer token accounts than
+    /// there were, surfpool forgets to show as many of the balances before it.
+    pub fn recovering(&self, owner: &Pubkey) -> [Instruction; 2] {
+        let recover = instructions::recover_nested(owner, &self.address, self.options.program);
+        [self.opening(&Pubkey::new_unique()), recover]
     }
 
     /// Gives an owner new tokens.
