@@ -6,7 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-const TICK: Duration = Duration::from_secs(10);
+/// Between two signs of life: twice as long each time, up to a minute.
+const FIRST_TICK: Duration = Duration::from_secs(10);
+const LONGEST_TICK: Duration = Duration::from_secs(60);
 const STEP_PERCENT: u64 = 5;
 
 /// Prints one line.
@@ -14,7 +16,7 @@ pub fn say(line: &str) {
     eprintln!("xtask: {line}");
 }
 
-/// Does `work`, saying that it began, that it still goes on (every ten seconds), and how long it
+/// Does `work`, saying that it began, every now and then that it still goes on, and how long it
 /// took.
 pub fn during<T>(what: &str, work: impl FnOnce() -> T) -> T {
     let began = Instant::now();
@@ -22,8 +24,10 @@ pub fn during<T>(what: &str, work: impl FnOnce() -> T) -> T {
     let (done, still) = mpsc::channel::<()>();
     let result = thread::scope(|scope| {
         scope.spawn(move || {
-            while still.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+            let mut tick = FIRST_TICK;
+            while still.recv_timeout(tick) == Err(RecvTimeoutError::Timeout) {
                 say(&format!("{what} … still at it, {} s", began.elapsed().as_secs()));
+                tick = LONGEST_TICK.min(tick * 2);
             }
         });
         // Moved in, so that the ticker ends with the work, a panic included.

@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
 /// # Errors
 /// What stands in the way of running any.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    progress::during("getting the tests' tools ready", install_all)?;
+    install_all()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
