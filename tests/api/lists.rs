@@ -47,7 +47,7 @@ async fn every_list_is_paged_without_loss_or_repetition() {
             ("/v1/events", "id", 10),
             ("/v1/deliveries", "id", 10),
             ("/v1/orphans", "id", 5),
-            ("/v1/networks", "id", 12),
+            ("/v1/networks", "id", 15),
             ("/v1/thresholds", "network", 2),
             ("/v1/endpoints", "name", 2),
             ("/v1/intents/order-1/timeline", "id", 2),

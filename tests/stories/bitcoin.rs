@@ -25,12 +25,17 @@ pub(crate) async fn rig(store: StoreKind) -> (Bitcoind, Rig) {
 
 /// A daemon that asks a node at this URL.
 pub(crate) async fn follow(bitcoind: &Bitcoind, url: String, store: StoreKind) -> Rig {
-    let more = format!(
+    let more = section(bitcoind, &url);
+    Rig::start(Options { store, more, ..Options::default() }).await
+}
+
+/// The network in the configuration.
+pub(crate) fn section(bitcoind: &Bitcoind, url: &str) -> String {
+    format!(
         "[networks.regtest]\npoll_interval = \"500ms\"\nmempool_interval = \"100ms\"\n\
          [[networks.regtest.providers]]\nname = \"node\"\nurl = \"{url}\"\nzmq = \"{}\"\n",
         bitcoind.zmq_url(),
-    );
-    Rig::start(Options { store, more, ..Options::default() }).await
+    )
 }
 
 /// The n-th address, and its scriptPubKey.

@@ -23,5 +23,6 @@ mod receiver;
 mod reload;
 mod reorgs;
 mod rig;
+mod solana;
 mod verify;
 mod wallets;

@@ -1,0 +1,284 @@
+//! Solana, through the same daemon: memos, references, finality, claims, and two other chains
+//! beside it.
+
+use serde_json::{Value, json};
+use solana_keypair::{Keypair, Signer};
+use solana_pubkey::Pubkey;
+use xtask::surfpool::{
+    Commitment, MemoProgram, Mint, MintOptions, SOL, Surfpool, SurfpoolOptions, memo, pay_lamports,
+    referring,
+};
+
+use crate::rig::{Options, Rig, StoreKind};
+
+const USDC: u64 = 1_000_000;
+/// In the place of the registry's own local cluster.
+const ID: &str = "solana-localnet";
+
+/// A cluster of one node with two tokens, somebody who has them, and a daemon that follows it
+/// beside its own network.
+struct Scene {
+    node: &'static Surfpool,
+    usdc: Mint<'static>,
+    other: Mint<'static>,
+    buyer: Keypair,
+    rig: Rig,
+}
+
+impl Scene {
+    async fn set(store: StoreKind, more: &str) -> Self {
+        let node = Surfpool::start(SurfpoolOptions::default()).await.expect("surfpool starts");
+        let node: &'static Surfpool = Box::leak(Box::new(node));
+        let usdc = Mint::create(node, MintOptions::default()).await.expect("a mint");
+        let other = Mint::create(node, MintOptions::default()).await.expect("a mint");
+        let buyer = Keypair::new();
+        node.airdrop(&buyer.pubkey(), 10 * SOL).await.expect("coins");
+        for mint in [&usdc, &other] {
+            mint.mint_to(&buyer.pubkey(), 1_000 * USDC).await.expect("tokens");
+        }
+        node.mine(2).await.expect("slots");
+        let networks = vec![registry(&usdc, &other)];
+        let more = format!(
+            "[networks.{ID}]\npoll_interval = \"100ms\"\nthreshold = 3\n\
+             [[networks.{ID}.providers]]\nname = \"node\"\nurl = \"{}\"\n{more}",
+            node.url()
+        );
+        let rig = Rig::start(Options { store, more, networks, ..Options::default() }).await;
+        Self { node, usdc, other, buyer, rig }
+    }
+
+    /// Asks for an intent with one rail on the cluster; answers it.
+    async fn expect(&self, id: &str, to: &Pubkey, asset: &str, amount: &str, more: Value) -> Value {
+        let mut rail = json!({ "network": ID, "asset": asset, "amount": amount,
+            "address": to.to_string() });
+        let mut order = json!({ "id": id, "endpoints": ["backend"] });
+        for (name, value) in more.as_object().expect("an object") {
+            let whole = if name == "confirmations" { &mut order } else { &mut rail };
+            whole[name] = value.clone();
+        }
+        order["rails"] = json!([rail]);
+        let (code, made) = self.rig.post("/v1/intents", order).await;
+        assert_eq!(code, 201, "{made}");
+        made
+    }
+
+    /// Pays USDC with a memo behind the transfer.
+    async fn pay(&self, to: &Pubkey, units: u64, text: &str) -> String {
+        let transfer = self.usdc.transferring(&self.buyer.pubkey(), to, units);
+        let instructions = [self.usdc.opening(to), transfer, memo(MemoProgram::V2, text)];
+        self.node.send(&instructions, &[&self.buyer]).await.expect("pays")
+    }
+
+    async fn mine(&self, slots: u64) {
+        self.node.mine(slots).await.expect("slots");
+    }
+
+    async fn verify(&self, intent: &str, transaction: &str) -> Value {
+        let body = json!({ "transaction": transaction });
+        let (code, answer) = self.rig.post(&format!("/v1/intents/{intent}/verify"), body).await;
+        assert_eq!(code, 200, "{answer}");
+        answer
+    }
+}
+
+fn registry(usdc: &Mint<'_>, other: &Mint<'_>) -> String {
+    let token = |symbol: &str, mint: &Mint<'_>| {
+        format!(
+            "[[tokens]]\nsymbol = \"{symbol}\"\nname = \"{symbol}\"\naddress = \"{}\"\n\
+             decimals = 6\n",
+            mint.address
+        )
+    };
+    format!(
+        "id = \"{ID}\"\nname = \"Cluster\"\nshort_name = \"SOL\"\nfamily = \"solana\"\n\
+         caip2 = \"solana:localnet\"\nblock_time = \"400ms\"\n\
+         confirmations = {{ default = 32, floor = 1 }}\nfinality = {{ tag = \"finalized\" }}\n\
+         native = {{ symbol = \"SOL\", name = \"Solana\", decimals = 9, slip44 = 501 }}\n{}{}",
+        token("USDC", usdc),
+        token("EURC", other),
+    )
+}
+
+fn fresh() -> Pubkey {
+    Keypair::new().pubkey()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_orders_at_one_owner_are_told_apart_by_memo_and_the_token_account_is_made_on_the_way() {
+    for store in [StoreKind::Sqlite, StoreKind::Postgres] {
+        let scene = Scene::set(store, "").await;
+        let shop = fresh();
+        for id in ["order-1", "order-2"] {
+            let more = json!({ "memo": format!("shop:{id}"), "amount_policy": "exact" });
+            let made = scene.expect(id, &shop, "USDC", "12.5", more).await;
+            let rail = &made["rails"][0];
+            let account = scene.usdc.account_of(&shop).to_string();
+            assert_eq!(rail["token_account"], account.as_str(), "{made}");
+            let uri = format!(
+                "solana:{shop}?amount=12.5&spl-token={}&memo=shop%3A{id}",
+                scene.usdc.address
+            );
+            assert_eq!(rail["payment_uri"], uri.as_str(), "{made}");
+        }
+        // Memo version 1 before the transfer; nobody's memo; another asset with the right one.
+        let from = scene.buyer.pubkey();
+        let first = [
+            memo(MemoProgram::V1, "shop:order-2"),
+            scene.usdc.opening(&shop),
+            scene.usdc.transferring(&from, &shop, 12_500_000),
+        ];
+        scene.node.send(&first, &[&scene.buyer]).await.expect("pays");
+        scene.pay(&shop, 12_500_000, "shop:order-3").await;
+        scene.mine(4).await;
+        let detected = scene.rig.receiver.wait_for_event("order-2", "payment.detected").await;
+        assert_eq!(detected.body["data"]["intent"]["rails"][0]["memo"], "shop:order-2");
+        scene.rig.receiver.wait_for_event("order-2", "payment.confirmed").await;
+        assert_eq!(scene.rig.intent("order-1").await["status"], "pending");
+        let orphan =
+            scene.rig.until("an orphan", async |rig| rig.orphans().await.into_iter().next()).await;
+        assert_eq!(orphan["reason"], "ambiguous", "{orphan}");
+        scene.pay(&shop, 12_500_000, "shop:order-1").await;
+        scene.mine(4).await;
+        scene.rig.receiver.wait_for_event("order-1", "payment.confirmed").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_found_by_its_solana_pay_reference_and_thirty_two_slots_mean_final_i6() {
+    let scene = Scene::set(StoreKind::Sqlite, "").await;
+    let (shop, reference) = (fresh(), fresh());
+    let more = json!({ "reference": reference.to_string(), "confirmations": 32 });
+    scene.expect("order-1", &shop, "SOL", "2", more).await;
+    let transfer = pay_lamports(&scene.buyer.pubkey(), &shop, 2 * SOL);
+    let transfer = referring(transfer, &[reference]);
+    let paid = scene.node.send(&[transfer], &[&scene.buyer]).await.expect("pays");
+    scene.mine(2).await;
+    scene.rig.receiver.wait_for_event("order-1", "payment.detected").await;
+    let slot = scene.node.slot_of(&paid).await.expect("it is in a block");
+    let kind = "payment.confirmed";
+    while !scene.rig.receiver.told_of("order-1").iter().any(|told| told == kind) {
+        let finalized = scene.node.slot(Commitment::Finalized).await.expect("a slot");
+        assert!(finalized < slot + 40, "it is final, and never confirmed");
+        scene.mine(1).await;
+        let scanned = scene.node.slot(Commitment::Confirmed).await.expect("a slot");
+        scene
+            .rig
+            .until("the slot is scanned", async |rig| {
+                let (_, status) = rig.get("/scanner/status").await;
+                let mut networks = status["networks"].as_array().into_iter().flatten();
+                let ours = networks.find(|network| network["network"] == ID)?;
+                (ours["scanned"].as_u64() >= Some(scanned)).then_some(())
+            })
+            .await;
+    }
+    let confirmed = scene.rig.receiver.wait_for_event("order-1", kind).await;
+    assert_eq!(confirmed.body["data"]["confirmations"], 32);
+    let finalized = scene.node.slot(Commitment::Finalized).await.expect("a slot");
+    assert!(finalized >= slot, "the cluster says so: {finalized}, paid at {slot}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claimed_payment_is_judged_on_solana_i11() {
+    let scene = Scene::set(StoreKind::Sqlite, "").await;
+    let shop = fresh();
+    let from = scene.buyer.pubkey();
+    let exact = || json!({ "memo": "shop:1", "amount_policy": "exact" });
+    scene.expect("order-1", &shop, "USDC", "5", exact()).await;
+    let elsewhere = scene.pay(&fresh(), 5 * USDC, "shop:1").await;
+    let unnamed = scene.pay(&shop, 5 * USDC, "shop:2").await;
+    let less = scene.pay(&shop, 4 * USDC, "shop:1").await;
+    let wrong_token = [
+        scene.other.opening(&shop),
+        scene.other.transferring(&from, &shop, 5 * USDC),
+        memo(MemoProgram::V2, "shop:1"),
+    ];
+    let wrong_token = scene.node.send(&wrong_token, &[&scene.buyer]).await.expect("pays");
+    let too_much = scene.usdc.transferring(&from, &shop, 1_000_000 * USDC);
+    let failed = scene.node.send_failing(&[too_much], &[&scene.buyer]).await.expect("fails");
+    scene.mine(2).await;
+    let exactly = scene.pay(&shop, 5 * USDC, "shop:1").await;
+    scene.mine(4).await;
+    let cases = [
+        (elsewhere.as_str(), "INVALID_DESTINATION"),
+        (unnamed.as_str(), "MEMO_MISMATCH"),
+        (less.as_str(), "AMOUNT_MISMATCH"),
+        (wrong_token.as_str(), "INVALID_TOKEN"),
+        (failed.as_str(), "TRANSACTION_FAILED"),
+        // A signature that nobody made.
+        (&format!("1{}", &exactly[1..]), "TRANSACTION_NOT_FOUND"),
+    ];
+    for (transaction, reason) in cases {
+        let answer = scene.verify("order-1", transaction).await;
+        assert_eq!((&answer["matches"], &answer["reason"]), (&json!(false), &json!(reason)));
+    }
+    let (code, looked) = scene.rig.post("/v1/intents/order-1/check", json!({})).await;
+    assert_eq!(code, 200, "{looked}");
+    // Four and five make more than five: that run is set aside, so none of the two pays.
+    assert_eq!(looked["status"], "pending", "{looked}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_are_imported_since_none_can_be_derived_and_take_deposits() {
+    let scene = Scene::set(StoreKind::Sqlite, "").await;
+    let xpub = "xpub661MyMwAqRbcFtXgS5sYJABqqG9YLmC4Q1Rdap9gSE8NqtwybGhePY2gZ29ESFjqJoCu1Rupje8YtGqsefD265TMg7usUDFdp6W1EGMcet8";
+    let derived = json!({ "id": "shop", "network": ID, "public_keys": xpub });
+    let (code, refused) = scene.rig.post("/v1/wallets", derived).await;
+    assert_eq!(code, 422, "{refused}");
+    assert_eq!(refused["errors"][0]["pointer"], "/public_keys");
+    assert!(refused["errors"][0]["detail"].to_string().contains("ed25519"), "{refused}");
+    let owners: Vec<Pubkey> = (0..2).map(|_| fresh()).collect();
+    let list: Vec<Value> =
+        owners.iter().map(|owner| json!({ "address": owner.to_string() })).collect();
+    let imported = json!({ "id": "shop", "network": ID, "addresses": list,
+        "endpoints": ["backend"] });
+    let (code, made) = scene.rig.post("/v1/wallets", imported).await;
+    assert_eq!((code, &made["low"]), (201, &json!(true)), "{made}");
+    let (_, next) = scene.rig.post("/v1/wallets/shop/addresses", json!({})).await;
+    assert_eq!(next["address"], owners[0].to_string().as_str());
+    scene.pay(&owners[0], 3 * USDC, "no order").await;
+    scene.mine(4).await;
+    let deposit = scene
+        .rig
+        .until("a confirmed deposit", async |rig| {
+            let (_, page) = rig.get("/v1/deposits?status=confirmed").await;
+            page["data"].as_array()?.first().cloned()
+        })
+        .await;
+    assert_eq!((&deposit["asset"], &deposit["amount"]), (&json!("USDC"), &json!("3")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_hangs_delays_neither_of_the_two_other_chains_i9() {
+    let bitcoind = crate::bitcoin::node().await;
+    let scene =
+        Scene::set(StoreKind::Sqlite, &crate::bitcoin::section(&bitcoind, &bitcoind.url())).await;
+    let shop = fresh();
+    scene.expect("slow", &shop, "USDC", "1", json!({})).await;
+    scene.pay(&shop, USDC, "slow").await;
+    scene.node.mine(4).await.expect("slots");
+    scene.node.pause().expect("hangs");
+
+    // Everything that the others tell, they tell while the cluster answers nothing.
+    let to = scene.rig.fresh_address();
+    scene.rig.expect("ether", "USDC", "7", to).await;
+    scene.rig.pay(to, 7).await;
+    let (address, script) = crate::bitcoin::receiver(9);
+    crate::bitcoin::expect(&scene.rig, "coin", "0.001", &address).await;
+    crate::bitcoin::pay(&bitcoind, &script, "0.001").await;
+    scene.rig.receiver.wait_for_event("coin", "payment.seen").await;
+    bitcoind.mine(3).await.expect("blocks");
+    scene.rig.mine(2).await;
+    scene.rig.receiver.wait_for_event("ether", "payment.confirmed").await;
+    scene.rig.receiver.wait_for_event("coin", "payment.confirmed").await;
+    scene
+        .rig
+        .until("the cluster is shown as stalled", async |rig| {
+            let (_, status) = rig.get("/scanner/status").await;
+            let problems = status["problems"].as_array()?;
+            problems.iter().find(|problem| problem["subject"] == ID).map(|_| ())
+        })
+        .await;
+
+    scene.node.resume().expect("goes on");
+    scene.rig.receiver.wait_for_event("slow", "payment.confirmed").await;
+}
