@@ -14,9 +14,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use solana_hash::Hash;
 use solana_instruction::Instruction;
-use solana_keypair::{Keypair, Signer};
 use solana_message::{AddressLookupTableAccount, Message, VersionedMessage, v0};
-use solana_pubkey::Pubkey;
 use solana_transaction::versioned::VersionedTransaction;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
@@ -35,6 +33,8 @@ mod tokens;
 
 pub use build::{VERSION, binary};
 pub use instructions::{MemoProgram, TokenProgram, memo, pay_lamports, referring};
+pub use solana_keypair::{Keypair, Signer};
+pub use solana_pubkey::Pubkey;
 pub use tokens::{Fee, Mint, MintOptions};
 
 /// Lamports in a SOL.
@@ -48,8 +48,6 @@ const PURSE: u64 = 100_000 * SOL;
 /// How much later than the slot before it one that is closed by hand says that it is. Short, so
 /// that blocks do not run ahead of the clock.
 const SLOT: Duration = Duration::from_millis(10);
-/// As many as stand between a slot and its being final: so that some slot is, from the start.
-const HISTORY: u64 = 31;
 
 /// How much of the network stands behind a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,7 +139,6 @@ impl Surfpool {
         let purse = Keypair::new_from_array([0xc0; 32]);
         let node = Self { server, ports, rpc, purse, sent: AtomicU64::new(0) };
         node.airdrop(&node.purse.pubkey(), PURSE).await?;
-        node.mine(HISTORY).await?;
         Ok(node)
     }
 

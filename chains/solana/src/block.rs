@@ -163,7 +163,9 @@ impl<'a> RawBlock<'a> {
             }
             _ => Err(Refusal::malformed("a block's hash that is none")),
         };
-        let Some(slots) = slot.0.checked_sub(block.parent_slot).filter(|slots| *slots > 0) else {
+        // A cluster's first block is its own parent.
+        let stands = |slots: &u64| *slots > 0 || slot.0 == 0;
+        let Some(slots) = slot.0.checked_sub(block.parent_slot).filter(stands) else {
             let parent = block.parent_slot;
             return Err(Refusal::unproven(format!("block {slot} stands on {parent}")));
         };

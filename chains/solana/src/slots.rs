@@ -211,7 +211,7 @@ async fn answer_at(
 fn check_place(header: &Header, at: &At) -> Result<(), Failure> {
     let Header { height, parent_height: parent, hash, .. } = header;
     match at {
-        At::Height(from) if parent < from && from <= height => Ok(()),
+        At::Height(from) if from == height || (parent < from && from < height) => Ok(()),
         At::Height(from) => Err(Failure::unproven(format!(
             "shows block {height}, which stands on {parent}, as the first from {from} on"
         ))),

@@ -49,7 +49,7 @@ fn main() -> Outcome<()> {
         feature_config: SvmFeatureConfig::default(),
         skip_blockhash_check: false,
     })?;
-    number_hashes_by_slot(&mut svm);
+    number_hashes_by_slot(&mut svm)?;
     let svm = SurfnetSvmLocker::new(svm);
     let config = SurfpoolConfig {
         simnets: vec![simnet],
@@ -86,12 +86,20 @@ fn main() -> Outcome<()> {
 
 /// A block without transactions is not kept, but made up when somebody asks, with hashes that are
 /// its slot's number and its parent's. The hashes of others are numbered by a count of blocks that
-/// starts at 0, where the first slot is 31: set to the slot, so that they link.
-fn number_hashes_by_slot(svm: &mut SurfnetSvm) {
+/// starts at 0, where the first slot is 31: set to the slot, so that they link. And the chain is
+/// made to begin at 0, as every cluster's does.
+fn number_hashes_by_slot(svm: &mut SurfnetSvm) -> Outcome<()> {
     let first = svm.latest_epoch_info();
-    svm.chain_tip = BlockIdentifier::new(first.absolute_slot.saturating_sub(1), "");
+    let slot = first.absolute_slot;
+    svm.chain_tip = BlockIdentifier::new(slot.saturating_sub(1), "");
     let schedule = svm.inner.get_sysvar();
     svm.initialize(first, schedule);
+    svm.genesis_slot = 0;
+    svm.genesis_updated_at = svm.genesis_updated_at.saturating_sub(slot * svm.slot_time);
+    svm.reconstruct_sysvars();
+    let mut genesis = svm.reconstruct_empty_block(0);
+    genesis.previous_blockhash = "1".repeat(32);
+    Ok(svm.blocks.store(0, genesis)?)
 }
 
 /// Closes the open slot, and gives the one after it. A block that is made up has its slot for its

@@ -99,7 +99,7 @@ impl Node {
 }
 
 /// The node's first slot.
-pub(crate) const FIRST: Height = Height(31);
+pub(crate) const FIRST: Height = Height(0);
 
 pub(crate) fn pool(url: &str) -> Pool {
     let provider: ProviderConfig =
