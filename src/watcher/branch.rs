@@ -127,3 +127,126 @@ impl Branch {
         Ok(blocks)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use alloy_primitives::U256;
+    use async_trait::async_trait;
+    use confirmd_chain::{
+        Address, AddressError, BlockHash, Heads, Inclusion, ProbeReport, ProviderStatus, Timestamp,
+        TransactionId, WatchKey, Work,
+    };
+
+    use super::*;
+
+    /// A chain of headers that keeps to what it saw first until something weighs more, as
+    /// Bitcoin's does.
+    struct Headers(BTreeMap<BlockHash, Header>);
+
+    #[async_trait]
+    impl Chain for Headers {
+        async fn heads(&self) -> Result<Heads, ChainError> {
+            Err(ChainError::NotFound)
+        }
+
+        async fn header(&self, at: At) -> Result<Header, ChainError> {
+            let At::Block { hash, .. } = at else { return Err(ChainError::NotFound) };
+            self.0.get(&hash).cloned().ok_or(ChainError::NotFound)
+        }
+
+        async fn block(&self, _: At, _: &WatchSet) -> Result<Block, ChainError> {
+            Err(ChainError::NotFound)
+        }
+
+        async fn blocks(
+            &self,
+            _: Height,
+            _: Height,
+            _: &WatchSet,
+        ) -> Result<Vec<Block>, ChainError> {
+            Err(ChainError::NotFound)
+        }
+
+        async fn transaction(&self, _: &TransactionId) -> Result<Option<Inclusion>, ChainError> {
+            Ok(None)
+        }
+
+        fn prefers(&self, new: Work, ours: Work) -> bool {
+            new > ours
+        }
+
+        fn parse_address(&self, text: &str) -> Result<Address, AddressError> {
+            Err(AddressError::Malformed(text.to_owned()))
+        }
+
+        fn watch_key(&self, _: &Address) -> WatchKey {
+            WatchKey::from([0; 20])
+        }
+
+        fn providers(&self) -> Vec<ProviderStatus> {
+            Vec::new()
+        }
+
+        async fn probe(&self) -> Vec<ProbeReport> {
+            Vec::new()
+        }
+    }
+
+    /// Blocks above block 10, by name: the heights that they stand at, and what each weighs.
+    fn branch(name: &str, blocks: &[(u64, u64)]) -> Vec<Header> {
+        let mut below = (Height(10), BlockHash::new("root"));
+        let link = |&(height, work): &(u64, u64)| {
+            let hash = BlockHash::new(format!("{name}{height}"));
+            let (parent_height, parent) =
+                std::mem::replace(&mut below, (Height(height), hash.clone()));
+            let (height, time) = (Height(height), Timestamp(0));
+            Header { height, hash, parent, parent_height, time, work: Work::new(U256::from(work)) }
+        };
+        blocks.iter().map(link).collect()
+    }
+
+    #[tokio::test]
+    async fn a_branch_is_followed_for_its_work_and_not_its_length_f7() {
+        type Blocks = &'static [(u64, u64)];
+        let cases: [(&str, Blocks, Blocks, bool); 6] = [
+            ("as heavy", &[(11, 4)], &[(11, 4)], false),
+            ("longer and lighter", &[(11, 4), (12, 4)], &[(11, 2), (12, 2), (13, 2)], false),
+            ("longer and as heavy", &[(11, 4)], &[(11, 2), (12, 2)], false),
+            ("shorter and heavier", &[(11, 2), (12, 2), (13, 2)], &[(11, 4), (12, 4)], true),
+            ("longer and heavier", &[(11, 4)], &[(11, 4), (12, 1)], true),
+            // The network skipped heights on both sides.
+            ("over skipped heights", &[(12, 2), (15, 3)], &[(11, 1), (16, 5)], true),
+        ];
+        for (name, ours, theirs, is_preferred) in cases {
+            let folder = tempfile::tempdir().expect("a folder");
+            let file = folder.path().join("confirmd.db");
+            let url = format!("sqlite://{}", file.display());
+            let store = Store::open(&url).await.expect("a store");
+            let network = NetworkId::from("n");
+            let mut root = branch("root", &[(10, 1)]);
+            root[0].hash = BlockHash::new("root");
+            let ours = branch("ours", ours);
+            let mut tx = store.begin().await.expect("begins");
+            tx.insert_blocks(&network, root.iter().chain(&ours)).await.expect("is kept");
+            tx.commit().await.expect("commits");
+            let theirs = branch("theirs", theirs);
+            let chain = Headers(theirs.iter().map(|h| (h.hash.clone(), h.clone())).collect());
+            let cursor = Cursor::from(ours.last().expect("a block"));
+            let held = Ours {
+                store: &store,
+                chain: &chain,
+                network: &network,
+                cursor: &cursor,
+                finalized: None,
+            };
+            let weighed = held.weigh(theirs.last().expect("a block")).await.expect("weighs");
+            let weighed = weighed.expect("it meets ours");
+            assert_eq!(weighed.is_preferred, is_preferred, "{name}");
+            let met = weighed.branch.expect("it meets ours");
+            assert_eq!(met.ancestor.height, Height(10), "{name}");
+            assert_eq!(met.above.len(), theirs.len(), "{name}");
+        }
+    }
+}

@@ -33,6 +33,14 @@ async fn take(rig: &Rig, body: Value) -> Value {
     answer
 }
 
+/// Whether a transaction pays an intent, why not, and how deep it is.
+async fn verify(rig: &Rig, intent: &str, paid: &Transaction) -> (Value, Value, Value) {
+    let body = json!({ "transaction": paid.compute_txid().to_string() });
+    let (code, answer) = rig.post(&format!("/v1/intents/{intent}/verify"), body).await;
+    assert_eq!(code, 200, "{answer}");
+    (answer["matches"].clone(), answer["reason"].clone(), answer["confirmations"].clone())
+}
+
 /// Waits until the deposits to an address were told so.
 async fn until_told(rig: &Rig, to: &Value, kinds: &[&str]) {
     rig.until(&format!("{kinds:?} of {to}"), async |rig| {
@@ -105,12 +113,21 @@ async fn two_orders_at_one_address_are_told_apart_by_what_an_op_return_output_sa
         assert_eq!(made["rails"][0]["payment_uri"], Value::Null, "no URI says it");
     }
     let payment = Payment::to(script.clone(), coins("0.001")).with_data(b"pay order-2");
-    bitcoind.pay(&payment).await.expect("a payment");
+    let named = bitcoind.pay(&payment).await.expect("a payment");
+    rig.receiver.wait_for_event("order-2", "payment.seen").await;
+    assert_eq!(verify(&rig, "order-2", &named).await, (json!(true), Value::Null, json!(0)));
     let nameless = pay(&bitcoind, &script, "0.001").await;
     bitcoind.mine(3).await.expect("blocks");
     rig.receiver.wait_for_event("order-2", "payment.confirmed").await;
     assert_eq!(rig.intent("order-1").await["status"], "pending");
     let orphan = rig.until("an orphan", async |rig| rig.orphans().await.into_iter().next()).await;
+    let mismatch = (json!(false), json!("MEMO_MISMATCH"), json!(3));
+    assert_eq!(verify(&rig, "order-2", &named).await, (json!(true), Value::Null, json!(3)));
+    assert_eq!(verify(&rig, "order-1", &named).await, mismatch);
+    assert_eq!(verify(&rig, "order-1", &nameless).await, mismatch);
+    let unknown = (json!(false), json!("TRANSACTION_NOT_FOUND"), json!(0));
+    let never = bitcoind.prepare(&Payment::to(script, coins("0.5"))).await.expect("is signed");
+    assert_eq!(verify(&rig, "order-1", &never).await, unknown);
     let nameless = nameless.compute_txid().to_string();
     assert_eq!(
         (&orphan["reason"], &orphan["transaction"]),

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use solana_keypair::{Keypair, Signer};
 use solana_pubkey::Pubkey;
 use xtask::surfpool::{
-    Commitment, MemoProgram, Mint, MintOptions, SOL, Surfpool, SurfpoolOptions, memo, pay_lamports,
-    referring,
+    Commitment, Fee, MemoProgram, Mint, MintOptions, SOL, Surfpool, SurfpoolOptions, TokenProgram,
+    memo, pay_lamports, referring,
 };
 
 use crate::rig::{Options, Rig, StoreKind};
@@ -15,12 +15,13 @@ const USDC: u64 = 1_000_000;
 /// In the place of the registry's own local cluster.
 const ID: &str = "solana-localnet";
 
-/// A cluster of one node with two tokens, somebody who has them, and a daemon that follows it
+/// A cluster of one node with three tokens, of which one takes a hundredth of what moves, somebody who has them, and a daemon that follows it
 /// beside its own network.
 struct Scene {
     node: &'static Surfpool,
     usdc: Mint<'static>,
     other: Mint<'static>,
+    taxed: Mint<'static>,
     buyer: Keypair,
     rig: Rig,
 }
@@ -31,20 +32,23 @@ impl Scene {
         let node: &'static Surfpool = Box::leak(Box::new(node));
         let usdc = Mint::create(node, MintOptions::default()).await.expect("a mint");
         let other = Mint::create(node, MintOptions::default()).await.expect("a mint");
+        let fee = Some(Fee { basis_points: 100, maximum: u64::MAX });
+        let taxed = MintOptions { program: TokenProgram::Token2022, fee, ..MintOptions::default() };
+        let taxed = Mint::create(node, taxed).await.expect("a mint");
         let buyer = Keypair::new();
         node.airdrop(&buyer.pubkey(), 10 * SOL).await.expect("coins");
-        for mint in [&usdc, &other] {
+        for mint in [&usdc, &other, &taxed] {
             mint.mint_to(&buyer.pubkey(), 1_000 * USDC).await.expect("tokens");
         }
         node.mine(2).await.expect("slots");
-        let networks = vec![registry(&usdc, &other)];
+        let networks = vec![registry([&usdc, &other, &taxed])];
         let more = format!(
             "[networks.{ID}]\npoll_interval = \"100ms\"\nthreshold = 3\n\
              [[networks.{ID}.providers]]\nname = \"node\"\nurl = \"{}\"\n{more}",
             node.url()
         );
         let rig = Rig::start(Options { store, more, networks, ..Options::default() }).await;
-        Self { node, usdc, other, buyer, rig }
+        Self { node, usdc, other, taxed, buyer, rig }
     }
 
     /// Asks for an intent with one rail on the cluster; answers it.
@@ -73,6 +77,19 @@ impl Scene {
         self.node.mine(slots).await.expect("slots");
     }
 
+    /// Waits until what is in confirmed slots is scanned.
+    async fn until_scanned(&self) {
+        let newest = self.node.slot(Commitment::Confirmed).await.expect("a slot");
+        self.rig
+            .until("the slot is scanned", async |rig| {
+                let (_, status) = rig.get("/scanner/status").await;
+                let mut networks = status["networks"].as_array().into_iter().flatten();
+                let ours = networks.find(|network| network["network"] == ID)?;
+                (ours["scanned"].as_u64() >= Some(newest)).then_some(())
+            })
+            .await;
+    }
+
     async fn verify(&self, intent: &str, transaction: &str) -> Value {
         let body = json!({ "transaction": transaction });
         let (code, answer) = self.rig.post(&format!("/v1/intents/{intent}/verify"), body).await;
@@ -81,7 +98,7 @@ impl Scene {
     }
 }
 
-fn registry(usdc: &Mint<'_>, other: &Mint<'_>) -> String {
+fn registry([usdc, other, taxed]: [&Mint<'_>; 3]) -> String {
     let token = |symbol: &str, mint: &Mint<'_>| {
         format!(
             "[[tokens]]\nsymbol = \"{symbol}\"\nname = \"{symbol}\"\naddress = \"{}\"\n\
@@ -93,9 +110,11 @@ fn registry(usdc: &Mint<'_>, other: &Mint<'_>) -> String {
         "id = \"{ID}\"\nname = \"Cluster\"\nshort_name = \"SOL\"\nfamily = \"solana\"\n\
          caip2 = \"solana:localnet\"\nblock_time = \"400ms\"\n\
          confirmations = {{ default = 32, floor = 1 }}\nfinality = {{ tag = \"finalized\" }}\n\
-         native = {{ symbol = \"SOL\", name = \"Solana\", decimals = 9, slip44 = 501 }}\n{}{}",
+         native = {{ symbol = \"SOL\", name = \"Solana\", decimals = 9, slip44 = 501 }}\n\
+         {}{}{}program = \"token-2022\"\n",
         token("USDC", usdc),
         token("EURC", other),
+        token("TAX", taxed),
     )
 }
 
@@ -160,21 +179,44 @@ async fn an_order_is_found_by_its_solana_pay_reference_and_thirty_two_slots_mean
         let finalized = scene.node.slot(Commitment::Finalized).await.expect("a slot");
         assert!(finalized < slot + 40, "it is final, and never confirmed");
         scene.mine(1).await;
-        let scanned = scene.node.slot(Commitment::Confirmed).await.expect("a slot");
-        scene
-            .rig
-            .until("the slot is scanned", async |rig| {
-                let (_, status) = rig.get("/scanner/status").await;
-                let mut networks = status["networks"].as_array().into_iter().flatten();
-                let ours = networks.find(|network| network["network"] == ID)?;
-                (ours["scanned"].as_u64() >= Some(scanned)).then_some(())
-            })
-            .await;
+        scene.until_scanned().await;
     }
     let confirmed = scene.rig.receiver.wait_for_event("order-1", kind).await;
     assert_eq!(confirmed.body["data"]["confirmations"], 32);
     let finalized = scene.node.slot(Commitment::Finalized).await.expect("a slot");
     assert!(finalized >= slot, "the cluster says so: {finalized}, paid at {slot}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_memo_is_found_that_was_paid_while_nobody_waited_for_memos_i13() {
+    let scene = Scene::set(StoreKind::Sqlite, "").await;
+    let shop = fresh();
+    // Somebody waits there, though for no memo, so blocks are taken without them.
+    scene.expect("plain", &shop, "EURC", "5", json!({})).await;
+    scene.pay(&shop, 5 * USDC, "shop:late").await;
+    scene.mine(4).await;
+    scene.until_scanned().await;
+    scene.expect("late", &shop, "USDC", "5", json!({ "memo": "shop:late" })).await;
+    scene.mine(1).await;
+    scene.rig.until_status("late", "confirmed").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_arrived_counts_and_not_what_was_sent_f24_i11() {
+    let scene = Scene::set(StoreKind::Sqlite, "").await;
+    let shop = fresh();
+    scene.expect("order-1", &shop, "TAX", "100", json!({})).await;
+    scene.taxed.pay(&scene.buyer, &shop, 100 * USDC).await.expect("pays");
+    scene.mine(2).await;
+    scene.rig.receiver.wait_for_event("order-1", "payment.partial").await;
+    assert_eq!(scene.rig.intent("order-1").await["rails"][0]["received"], "99");
+    let too_much = scene.taxed.transferring(&scene.buyer.pubkey(), &shop, 5_000 * USDC);
+    scene.node.send_failing(&[too_much], &[&scene.buyer]).await.expect("fails");
+    scene.taxed.pay(&scene.buyer, &shop, 2 * USDC).await.expect("pays");
+    scene.mine(4).await;
+    let confirmed = scene.rig.until_status("order-1", "confirmed").await;
+    assert_eq!(confirmed["rails"][0]["received"], "100.98");
+    assert_eq!(confirmed["transfers_total"], 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
