@@ -43,6 +43,8 @@ fn commit_a_block(bencher: Bencher<'_, '_>, (hits, open): (u64, u64)) {
     let (committer, fence) = runtime.block_on(async {
         let store = Store::open(&url(&file)).await.expect("opens");
         let network = NetworkId::from(NETWORK);
+        let lease = Duration::from_hours(1);
+        assert!(store.take_lease(&network, "bench", lease).await.expect("a lease"), "it is free");
         let fence = store.take_over(&network, "bench").await.expect("takes over");
         (committer(store, network), fence)
     });
@@ -74,6 +76,7 @@ fn start(bencher: Bencher<'_, '_>, open: u64) {
             let none = WatchVersion::default();
             let (keys, version) = store.watches_since(&network, none).await.expect("watches");
             let watches = WatchSet::new(keys, version);
+            watches.want_references(store.wants_references(&network).await.expect("references"));
             assert_eq!(watches.view().len() as u64, open, "every intent is watched");
             store.close().await;
         });
