@@ -240,6 +240,7 @@ async fn a_claimed_payment_is_judged_on_solana_i11() {
     scene.mine(2).await;
     let exactly = scene.pay(&shop, 5 * USDC, "shop:1").await;
     scene.mine(4).await;
+    scene.until_scanned().await;
     let cases = [
         (elsewhere.as_str(), "INVALID_DESTINATION"),
         (unnamed.as_str(), "MEMO_MISMATCH"),
