@@ -1,6 +1,6 @@
 //! Intents: what is asked for, and what is remembered of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -220,6 +220,12 @@ impl Intent {
             Some(Matching::ExactAmount) if !credit.is_ambiguous => OrphanReason::WrongAmount,
             Some(_) => OrphanReason::Ambiguous,
         }
+    }
+
+    /// The networks on which it can be paid, or could.
+    #[must_use]
+    pub fn networks(&self) -> BTreeSet<&NetworkId> {
+        self.rails.iter().map(|rail| &rail.network).collect()
     }
 
     /// The rails that nothing took the place of, with their places.

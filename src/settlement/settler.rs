@@ -76,7 +76,7 @@ impl Settler {
     }
 
     pub(super) fn networks(&self) -> BTreeSet<NetworkId> {
-        self.intent.rails.iter().map(|rail| rail.network.clone()).collect()
+        self.intent.networks().into_iter().cloned().collect()
     }
 
     pub(super) fn heights(&self, change: &Change<'_>) -> BTreeSet<Height> {

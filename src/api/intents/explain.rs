@@ -221,8 +221,8 @@ impl Question<'_> {
     /// Nothing in it was given to the intent.
     async fn unknown(&self) -> Result<ExplainAnswer, Problem> {
         let others = self.context.store.transfers_in(self.transaction.as_str()).await?;
-        let networks = self.networks();
-        if let Some((owner, credit)) = others.iter().find(|(_, c)| networks.contains(&&c.network)) {
+        let networks = self.intent.networks();
+        if let Some((owner, credit)) = others.iter().find(|(_, c)| networks.contains(&c.network)) {
             let reason = match owner.strip_prefix(&format!("{}/", self.intent.key.account)) {
                 Some(id) => format!("It was given to the intent {id}."),
                 None => "It was given to an intent of another account.".to_owned(),
@@ -248,13 +248,6 @@ impl Question<'_> {
         }
         let reason = format!("It is not known here, and providers fail: {}.", silent.join("; "));
         self.answer(Verdict::Unanswered, reason, None).await
-    }
-
-    fn networks(&self) -> Vec<&NetworkId> {
-        let mut networks: Vec<_> = self.intent.rails.iter().map(|rail| &rail.network).collect();
-        networks.sort();
-        networks.dedup();
-        networks
     }
 
     /// It stands on the chain, and nobody was given anything of it.

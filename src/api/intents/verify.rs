@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::{Path, State};
 use confirmd_chain::{
-    Chain, Confirmations, Header, Height, Inclusion, TransactionId, TransferId, WatchSet,
-    WatchVersion,
+    Chain, Confirmations, Header, Height, Inclusion, Timestamp, TransactionId, TransferId,
+    WatchSet, WatchVersion,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -110,7 +110,7 @@ impl Question<'_> {
             return Ok(self.shown(None, &credit.network, height, required));
         }
         let mut silent = None;
-        for network in self.networks() {
+        for network in self.intent.networks() {
             let Some(chain) = self.context.chains.get(network) else { continue };
             match chain.transaction(&self.transaction).await {
                 Ok(Some(found)) => return self.judged(network, chain.as_ref(), &found).await,
@@ -160,7 +160,7 @@ impl Question<'_> {
     }
 
     /// When it was paid: by its block, or by when it was first seen here.
-    fn credit_time(&self, network: &NetworkId, header: &Header) -> confirmd_chain::Timestamp {
+    fn credit_time(&self, network: &NetworkId, header: &Header) -> Timestamp {
         let own = self
             .credits
             .iter()
@@ -178,13 +178,6 @@ impl Question<'_> {
         let mut used: Vec<_> = elsewhere.map(|(_, credit)| credit.id).collect();
         used.extend(store.deposited_in(network, &self.transaction).await?);
         Ok(used)
-    }
-
-    fn networks(&self) -> Vec<&NetworkId> {
-        let mut networks: Vec<_> = self.intent.rails.iter().map(|rail| &rail.network).collect();
-        networks.sort();
-        networks.dedup();
-        networks
     }
 
     fn shown(
