@@ -83,7 +83,7 @@ impl Evm {
         }
         let mut answers = provider.batch(&requests).await?.into_iter();
         let newest = answers.next().ok_or_else(|| Failure::malformed("no answer"))??;
-        let (newest, _) = header::read::<B256>(newest.as_bytes())?;
+        let (newest, _) = header::read::<B256>(newest.json()?)?;
         let names = answers.zip(heights).map(|(answer, height)| named(answer, *height));
         Ok((newest.to_chain().time, names.collect()))
     }

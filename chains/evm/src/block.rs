@@ -42,10 +42,10 @@ enum FirstLook {
 impl<'a> Body<'a> {
     pub(crate) fn read(answer: &'a Answer, whole: bool) -> Result<Self, Refusal> {
         if !whole {
-            let (header, hashes) = header::read(answer.as_bytes())?;
+            let (header, hashes) = header::read(answer.json()?)?;
             return Ok(Self::new(header, hashes, None));
         }
-        let (header, list) = header::read::<Transaction<'_>>(answer.as_bytes())?;
+        let (header, list) = header::read::<Transaction<'_>>(answer.json()?)?;
         let hashes = list.iter().map(|transaction| transaction.hash).collect();
         Ok(Self::new(header, hashes, Some(list)))
     }
@@ -156,7 +156,7 @@ impl Evm {
             false => Some(calls::receipts(provider, &body.header.hash).await?),
         };
         let receipts = match &answer {
-            Some(answer) => receipts::read(answer.as_bytes())?,
+            Some(answer) => answer.decode()?,
             None => Vec::new(),
         };
         receipts::check_order(&body.header, &body.hashes, &receipts)?;

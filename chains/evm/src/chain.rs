@@ -104,7 +104,7 @@ impl Evm {
         if newest.is_null() {
             return Err(Failure::stale("null instead of the newest block"));
         }
-        let (latest, _) = header::read::<B256>(newest.as_bytes())?;
+        let (latest, _) = header::read::<B256>(newest.json()?)?;
         let finalized = match self.config.finality {
             Finality::Depth(depth) => latest.number.checked_sub(depth),
             // Young networks have no such block yet, and say so by null or by an error.

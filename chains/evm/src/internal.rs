@@ -142,7 +142,8 @@ impl Evm {
                 // Who has never shown traces does not have them, in whatever words.
                 Ok(_) | Err(_) => continue,
             };
-            match traces::read(method, answer.as_bytes(), &body.header, list) {
+            let read = |json| traces::read(method, json, &body.header, list);
+            match answer.json().map_err(Refusal::from).and_then(read) {
                 Ok(traces) => {
                     self.tracers.note(provider, Ability::Has(method));
                     return Ok(Some(traces));
@@ -176,6 +177,6 @@ impl Evm {
             }
             answer => answer.map_err(CallError::indivisible)?,
         };
-        Ok(Some(traces::read(method, answer.as_bytes(), &body.header, list)?))
+        Ok(Some(traces::read(method, answer.json()?, &body.header, list)?))
     }
 }

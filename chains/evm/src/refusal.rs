@@ -1,5 +1,7 @@
 //! Why an answer is not taken.
 
+use confirmd_rpc::CallError;
+
 /// Why a provider's answer is refused. The next provider is asked, and the fault is counted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -23,6 +25,13 @@ impl Refusal {
 
 impl From<serde_json::Error> for Refusal {
     fn from(error: serde_json::Error) -> Self {
+        Self::Malformed(error.to_string())
+    }
+}
+
+/// What reading an answer fails with.
+impl From<CallError> for Refusal {
+    fn from(error: CallError) -> Self {
         Self::Malformed(error.to_string())
     }
 }

@@ -56,46 +56,74 @@ impl Request {
 /// JSON-RPC 2.0: invalid method parameters.
 pub(crate) const INVALID_PARAMS: i64 = -32602;
 
+/// No reply that is longer is an error.
+const LONG: usize = 64 << 10;
+
 /// The result of a call: the bytes as they came. Decoding borrows from them.
 #[derive(Clone)]
 pub struct Answer {
-    result: Bytes,
+    text: Text,
     redaction: Arc<Redaction>,
+}
+
+#[derive(Clone)]
+enum Text {
+    /// The result alone.
+    Result(Bytes),
+    /// A whole reply, and the id of its call. It is not looked into before it is decoded, so that
+    /// a block of several MB is walked through only once.
+    Reply(Bytes, u64),
 }
 
 impl Answer {
     pub(crate) fn new(result: Bytes, redaction: Arc<Redaction>) -> Self {
-        Self { result, redaction }
+        Self { text: Text::Result(result), redaction }
+    }
+
+    /// The answer to the call of this id, where the body is too long for anything but its result.
+    pub(crate) fn long(body: &Bytes, id: u64, redaction: &Arc<Redaction>) -> Option<Self> {
+        (body.len() > LONG && !is_list(body))
+            .then(|| Self { text: Text::Reply(body.clone(), id), redaction: Arc::clone(redaction) })
     }
 
     /// Reads the result. Types may borrow: `&str` where nothing is escaped, `Cow<str>` and
     /// `&RawValue` always. A `null` is `None` for an `Option` and an error for all else.
     ///
     /// # Errors
-    /// [`CallError::Malformed`] where the result is of another form.
+    /// [`CallError::Malformed`] where the result is of another form, or a long reply is none to the
+    /// call that was made.
     pub fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<T, CallError> {
+        let decoded = match &self.text {
+            Text::Result(result) => serde_json::from_slice(result).map_err(|e| e.to_string()),
+            Text::Reply(reply, id) => Envelope::read(reply).and_then(|reply| reply.result_of(*id)),
+        };
         // serde's message may quote the value, and the value repeat what the provider was sent.
-        serde_json::from_slice(&self.result)
-            .map_err(|error| CallError::Malformed(self.redaction.clean(&error.to_string())))
+        decoded.map_err(|words| CallError::Malformed(self.redaction.clean(&words)))
     }
 
     /// Whether the result is `null`.
     #[must_use]
     pub fn is_null(&self) -> bool {
-        &*self.result == b"null"
+        matches!(&self.text, Text::Result(result) if &**result == b"null")
     }
 
     /// The result's JSON.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.result
+    ///
+    /// # Errors
+    /// [`CallError::Malformed`] where a long reply is none to the call that was made.
+    pub fn json(&self) -> Result<&[u8], CallError> {
+        match &self.text {
+            Text::Result(result) => Ok(result),
+            Text::Reply(..) => Ok(self.decode::<&RawValue>()?.get().as_bytes()),
+        }
     }
 }
 
 /// How long it is, not what is in it.
 impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Answer({} bytes)", self.result.len())
+        let (Text::Result(text) | Text::Reply(text, _)) = &self.text;
+        write!(f, "Answer({} bytes)", text.len())
     }
 }
 
@@ -127,11 +155,8 @@ pub(crate) enum Replies {
 impl Replies {
     /// Reads a body with at most `max` replies.
     pub(crate) fn read(body: &Bytes, max: usize) -> Result<Self, String> {
-        let is_list = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
-        if !is_list {
-            let envelope: Envelope<'_> =
-                serde_json::from_slice(body).map_err(|error| error.to_string())?;
-            return envelope.reply(body).map(Self::One);
+        if !is_list(body) {
+            return Envelope::read(body)?.reply(body).map(Self::One);
         }
         let mut json = serde_json::Deserializer::from_slice(body);
         let envelopes = AtMost(max)
@@ -146,30 +171,55 @@ impl Replies {
     }
 }
 
+fn is_list(json: &[u8]) -> bool {
+    json.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[')
+}
+
 #[derive(Deserialize)]
-struct Envelope<'a> {
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+struct Envelope<'a, T> {
     #[serde(default, borrow)]
     id: Option<&'a RawValue>,
-    #[serde(default, borrow, deserialize_with = "present")]
-    result: Option<&'a RawValue>,
+    #[serde(default, deserialize_with = "present")]
+    result: Option<T>,
     #[serde(default, borrow)]
     error: Option<&'a RawValue>,
 }
 
 /// A `null` result is a result; only its absence is `None`.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(json: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(json).map(Some)
 }
 
-impl Envelope<'_> {
+impl<'a, T: Deserialize<'a>> Envelope<'a, T> {
+    fn read(reply: &'a [u8]) -> Result<Self, String> {
+        serde_json::from_slice(reply).map_err(|error| error.to_string())
+    }
+
+    fn id(&self) -> Option<u64> {
+        self.id.and_then(|id| id.get().parse().ok())
+    }
+
+    fn result_of(self, call: u64) -> Result<T, String> {
+        match (self.id() == Some(call), self.result, self.error) {
+            (true, Some(result), None) => Ok(result),
+            (false, ..) => Err(OTHER_CALL.to_owned()),
+            _ => Err("a long reply that is no result".to_owned()),
+        }
+    }
+}
+
+/// What a reply of another id is.
+pub(crate) const OTHER_CALL: &str = "the answer is to another call";
+
+impl<'a> Envelope<'a, &'a RawValue> {
     fn reply(&self, body: &Bytes) -> Result<Reply, String> {
-        let id = self.id.and_then(|id| id.get().parse().ok());
         let outcome = match (self.result, self.error) {
             (_, Some(error)) => Err(read_error(error)),
             (Some(result), None) => Ok(body.slice_ref(result.get().as_bytes())),
             (None, None) => return Err("neither result nor error".to_owned()),
         };
-        Ok(Reply { id, outcome })
+        Ok(Reply { id: self.id(), outcome })
     }
 }
 
@@ -203,7 +253,7 @@ fn read_error(raw: &RawValue) -> ErrorObject {
 struct AtMost(usize);
 
 impl<'de> DeserializeSeed<'de> for AtMost {
-    type Value = Vec<Envelope<'de>>;
+    type Value = Vec<Envelope<'de, &'de RawValue>>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_seq(self)
@@ -211,7 +261,7 @@ impl<'de> DeserializeSeed<'de> for AtMost {
 }
 
 impl<'de> Visitor<'de> for AtMost {
-    type Value = Vec<Envelope<'de>>;
+    type Value = Vec<Envelope<'de, &'de RawValue>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "at most {} answers", self.0)

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::classify::{BatchRefusal, classify, refuses_batch};
 use crate::health::Health;
 use crate::http::{Http, Response};
-use crate::message::{ErrorObject, Replies, Reply};
+use crate::message::{ErrorObject, OTHER_CALL, Replies, Reply};
 use crate::rate::RateLimit;
 use crate::redact::Redaction;
 use crate::{Answer, CallError, ConfigError, Fault, FaultKind, Limits, ProviderConfig, Request};
@@ -244,6 +244,11 @@ impl Provider {
     }
 
     fn single(&self, request: &Request, id: u64, response: &Response) -> Result<Answer, CallError> {
+        if response.status.is_success()
+            && let Some(answer) = Answer::long(&response.body, id, &self.http.redaction)
+        {
+            return Ok(answer);
+        }
         match self.read(response, 1)? {
             Replies::One(reply) => match reply.outcome {
                 Ok(result) if reply.id == Some(id) && response.status.is_success() => {
@@ -254,7 +259,7 @@ impl Provider {
                 Err(error) if reply.id.is_none_or(|found| found == id) => {
                     Err(self.sort(request.method(), &error, response))
                 }
-                _ => Err(CallError::Malformed("the answer is to another call".to_owned())),
+                _ => Err(CallError::Malformed(OTHER_CALL.to_owned())),
             },
             Replies::Many(_) => {
                 Err(CallError::Malformed("a list of answers to one call".to_owned()))

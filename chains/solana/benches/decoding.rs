@@ -10,12 +10,11 @@
 mod support;
 
 use confirmd_chain::{Chain, Height, WatchSet, WatchVersion};
-use confirmd_solana::block::{Detail, RawBlock};
+use confirmd_solana::block::{BlockJson, Detail, RawBlock};
 use confirmd_solana::scan::{Found, Rules, scan};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use solana_transaction_status_client_types::UiConfirmedBlock;
 use support::transaction::{Tokens, Transaction};
@@ -80,15 +79,15 @@ fn reference_types_full(bencher: Bencher<'_, '_>) {
     );
 }
 
-/// As the daemon reads an answer: the envelope, then the block, then what hits.
+/// As the daemon reads an answer: the block with its envelope, then what hits.
 fn read(body: &[u8], detail: Detail, rules: &Rules, watches: &WatchSet) -> Found {
     #[derive(Deserialize)]
     struct Envelope<'a> {
         #[serde(borrow)]
-        result: &'a RawValue,
+        result: BlockJson<'a>,
     }
     let envelope: Envelope<'_> = serde_json::from_slice(body).unwrap();
-    let block = RawBlock::read(envelope.result.get().as_bytes(), Height(100), detail).unwrap();
+    let block = RawBlock::read(envelope.result, Height(100), detail).unwrap();
     assert_eq!(block.transactions() as u64, TRANSACTIONS);
     let found = scan(&block, detail, detail == Detail::Full, rules, &watches.view()).unwrap();
     assert_eq!(found.transfers.len(), 1, "one payment hits");

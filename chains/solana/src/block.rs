@@ -50,9 +50,10 @@ pub struct RawBlock<'a> {
     pub(crate) transactions: Vec<Transaction<'a>>,
 }
 
+/// A block as it is written.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct BlockJson<'a> {
+pub struct BlockJson<'a> {
     blockhash: &'a str,
     previous_blockhash: &'a str,
     parent_slot: u64,
@@ -155,8 +156,7 @@ impl<'a> RawBlock<'a> {
     ///
     /// # Errors
     /// When it cannot be read, or what was asked for is not there.
-    pub fn read(answer: &'a [u8], slot: Height, detail: Detail) -> Result<Self, Refusal> {
-        let block: BlockJson<'_> = serde_json::from_slice(answer)?;
+    pub fn read(block: BlockJson<'a>, slot: Height, detail: Detail) -> Result<Self, Refusal> {
         let hash = |text: &str| match (1..=64).contains(&text.len()) {
             true if text.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
                 Ok(BlockHash::new(text))

@@ -56,7 +56,7 @@ impl Solana {
     ) -> Result<Header, Failure> {
         calls::check_chain(provider, &self.config).await?;
         let (slot, answer) = answer_at(provider, at, Detail::Header).await?;
-        let header = RawBlock::read(answer.as_bytes(), slot, Detail::Header)?.header;
+        let header = RawBlock::read(answer.decode()?, slot, Detail::Header)?.header;
         check_place(&header, at)?;
         Ok(header)
     }
@@ -145,7 +145,7 @@ impl Solana {
         wanted: &Wanted,
         watches: &WatchSet,
     ) -> Result<Ranged, Failure> {
-        let raw = RawBlock::read(answer.as_bytes(), slot, wanted.detail)?;
+        let raw = RawBlock::read(answer.decode()?, slot, wanted.detail)?;
         check_place(&raw.header, at)?;
         let view = watches.view();
         let discriminates = view.wants_references();
@@ -182,7 +182,7 @@ impl Wanted {
 
 async fn header_at(provider: &Provider, slot: Height) -> Result<Header, Failure> {
     let answer = calls::block(provider, slot, Detail::Header).await?;
-    Ok(RawBlock::read(answer.as_bytes(), slot, Detail::Header)?.header)
+    Ok(RawBlock::read(answer.decode()?, slot, Detail::Header)?.header)
 }
 
 /// The block that is asked for, and its slot: for a height that has none, the first above it.

@@ -37,7 +37,7 @@ fn block(transactions: &Value) -> Value {
 
 fn look(block: &Value, detail: Detail, rules: &Rules) -> Result<Found, Refusal> {
     let text = block.to_string();
-    let raw = RawBlock::read(text.as_bytes(), Height(100), detail)?;
+    let raw = RawBlock::read(serde_json::from_str(&text)?, Height(100), detail)?;
     let watches = watching(&[&ours()]);
     scan(&raw, detail, false, rules, &watches.view())
 }
@@ -329,7 +329,8 @@ mod any_text {
                 let place = place.index(text.len());
                 text[place] = byte;
             }
-            if let Ok(raw) = RawBlock::read(&text, Height(100), detail) {
+            let raw = serde_json::from_slice(&text).map_err(Refusal::from);
+            if let Ok(raw) = raw.and_then(|block| RawBlock::read(block, Height(100), detail)) {
                 let (rules, watches) = (Rules::new(&config()), watching(&[&ours()]));
                 let _ = scan(&raw, detail, true, &rules, &watches.view());
             }

@@ -28,7 +28,7 @@ fn look(shown: &Value, detail: Detail) -> Result<Vec<Transfer>, Refusal> {
         "transactions": [shown],
     });
     let text = block.to_string();
-    let raw = RawBlock::read(text.as_bytes(), Height(100), detail)?;
+    let raw = RawBlock::read(serde_json::from_str(&text)?, Height(100), detail)?;
     let watches = watching(&[&ours()]);
     let found = scan(&raw, detail, true, &Rules::new(&config()), &watches.view())?;
     Ok(found.transfers)
@@ -148,7 +148,8 @@ fn nothing_is_read_where_nobody_waits_for_it() {
         "parentSlot": 99, "previousBlockhash": key(1_000_000), "transactions": [shown],
     });
     let text = block.to_string();
-    let raw = RawBlock::read(text.as_bytes(), Height(100), Detail::Full).unwrap();
+    let raw =
+        RawBlock::read(serde_json::from_str(&text).unwrap(), Height(100), Detail::Full).unwrap();
     let watches = watching(&[&ours()]);
     let found = scan(&raw, Detail::Full, false, &Rules::new(&config()), &watches.view()).unwrap();
     assert_eq!(found.transfers[0].memo, None);

@@ -29,9 +29,42 @@ async fn an_answer_is_decoded_from_the_borrowed_body() {
     assert!(matches!(block.hash, Cow::Borrowed("0xab")));
     let transactions: Vec<_> = block.transactions.iter().map(|raw| raw.get()).collect();
     assert_eq!(transactions, [r#"{"type":"0x7e"}"#, "7"]);
-    let bytes = answer.as_bytes().as_ptr_range();
+    let bytes = answer.json().expect("a result").as_ptr_range();
     assert!(bytes.contains(&block.hash.as_ptr()), "borrowed, not copied");
     assert!(provider.latency() > Duration::ZERO);
+}
+
+#[tokio::test]
+async fn a_long_answer_is_borrowed_from_the_whole_reply() {
+    let long = "f".repeat(100_000);
+    let expected = long.clone();
+    let server = server(move |request| ok(result(request, &long))).await;
+    let provider = provider(&server.uri(), Limits::default());
+    let answer = provider.call("getblock", ("00ab", 0)).await.expect("an answer");
+    assert_eq!(answer.decode::<Cow<'_, str>>(), Ok(Cow::Borrowed(&*expected)));
+    assert_eq!(answer.json().map(<[u8]>::len), Ok(100_002), "with its quotes, and no envelope");
+    assert!(!answer.is_null());
+    assert!(matches!(answer.decode::<Vec<u8>>(), Err(CallError::Malformed(_))));
+}
+
+#[tokio::test]
+async fn a_long_answer_that_is_not_the_calls_result_is_refused_f20() {
+    type Reply = fn(&Value, &str) -> Value;
+    let replies: [(Reply, &str); 4] = [
+        (|_, long| json!({ "id": 9_999, "result": long }), "to another call"),
+        (|request, long| json!({ "id": request["id"], "error": long }), "no result"),
+        (|request, long| json!({ "id": request["id"], "result": long, "error": 7 }), "no result"),
+        (|request, long| json!({ "id": request["id"], "others": long }), "no result"),
+    ];
+    for (reply, words) in replies {
+        let long = "f".repeat(100_000);
+        let server = server(move |request| ok(reply(request, &long))).await;
+        let provider = provider(&server.uri(), Limits::default());
+        let answer = provider.call("getblock", ("00ab", 0)).await.expect("an answer");
+        let decoded = answer.decode::<&str>().expect_err("no answer to this call").to_string();
+        assert!(decoded.contains(words), "{decoded}");
+        assert!(answer.json().is_err());
+    }
 }
 
 #[tokio::test]
