@@ -66,8 +66,7 @@ fn evm(followed: &Followed) -> Result<Evm, FamilyError> {
         fee_proxies: network.fee_proxies.clone(),
         native: followed.assets.iter().any(|asset| asset.info.asset == Asset::Native),
     };
-    let evm = Evm::new(config, pool(followed)?).map_err(|error| wrong(error.to_string()))?;
-    Ok(evm.with_quorum(followed.quorum))
+    Evm::new(config, pool(followed)?).map_err(|error| wrong(error.to_string()))
 }
 
 fn bitcoin(followed: &Followed) -> Result<Bitcoin, FamilyError> {
@@ -98,8 +97,7 @@ fn solana(followed: &Followed) -> Result<Solana, FamilyError> {
         tokens: tokens.collect(),
         native: followed.assets.iter().any(|asset| asset.info.asset == Asset::Native),
     };
-    let solana = Solana::new(config, pool(followed)?).map_err(|error| wrong(error.to_string()))?;
-    Ok(solana.with_quorum(followed.quorum))
+    Solana::new(config, pool(followed)?).map_err(|error| wrong(error.to_string()))
 }
 
 /// The beginning of the hash of a cluster's first block, which CAIP-2 has in its name; a local one
@@ -112,9 +110,12 @@ fn genesis(caip2: &str) -> Option<&str> {
 
 fn pool(followed: &Followed) -> Result<Pool, FamilyError> {
     let providers: Vec<_> = followed.providers.iter().map(provider).collect();
-    Pool::new(&followed.network.id, &providers, Limits::default()).map_err(|error| {
-        FamilyError::Providers { network: followed.network.id.clone(), problem: error.to_string() }
-    })
+    let pool = Pool::new(&followed.network.id, &providers, Limits::default());
+    let pool = pool.map_err(|error| {
+        let network = followed.network.id.clone();
+        FamilyError::Providers { network, problem: error.to_string() }
+    })?;
+    Ok(pool.with_quorum(followed.quorum))
 }
 
 fn provider(provider: &Provider) -> ProviderConfig {

@@ -277,16 +277,14 @@ impl Transaction {
         network: &NetworkId,
         height: Height,
     ) -> Result<BTreeSet<String>> {
-        let rows: Vec<(String,)> = sqlx::query_as(
+        self.ids_at(
             "UPDATE deposits SET height = NULL, block_hash = NULL, block_time = NULL,
                  position = NULL, wake_height = NULL
              WHERE network = $1 AND height > $2 RETURNING deposit",
+            network,
+            height,
         )
-        .bind(network.as_str())
-        .bind(signed(height.0))
-        .fetch_all(&mut *self.inner)
-        .await?;
-        Ok(rows.into_iter().map(|(deposit,)| deposit).collect())
+        .await
     }
 
     /// The deposits that become deep enough at or below this cursor.
@@ -298,15 +296,13 @@ impl Transaction {
         network: &NetworkId,
         cursor: Height,
     ) -> Result<BTreeSet<String>> {
-        let rows: Vec<(String,)> = sqlx::query_as(
+        self.ids_at(
             "SELECT deposit FROM deposits
              WHERE network = $1 AND wake_height IS NOT NULL AND wake_height <= $2",
+            network,
+            cursor,
         )
-        .bind(network.as_str())
-        .bind(signed(cursor.0))
-        .fetch_all(&mut *self.inner)
-        .await?;
-        Ok(rows.into_iter().map(|(deposit,)| deposit).collect())
+        .await
     }
 
     /// The deposits that stand at or below a height and were confirmed by a block above it.
@@ -318,15 +314,13 @@ impl Transaction {
         network: &NetworkId,
         height: Height,
     ) -> Result<BTreeSet<String>> {
-        let rows: Vec<(String,)> = sqlx::query_as(
+        self.ids_at(
             "SELECT deposit FROM deposits
              WHERE network = $1 AND height IS NOT NULL AND height <= $2 AND height > $2 - required",
+            network,
+            height,
         )
-        .bind(network.as_str())
-        .bind(signed(height.0))
-        .fetch_all(&mut *self.inner)
-        .await?;
-        Ok(rows.into_iter().map(|(deposit,)| deposit).collect())
+        .await
     }
 
     /// Reads a deposit afresh. Its network's row, which the caller holds, locks it.

@@ -1,6 +1,6 @@
 //! Intents and their rails.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use confirmd_chain::{Confirmations, Timestamp, WatchKey};
 use sqlx::any::AnyRow;
@@ -367,6 +367,22 @@ impl Transaction {
     pub async fn lock_intent(&mut self, key: &str) -> Result<Option<(Intent, Vec<Credit>)>> {
         let lock = self.for_update();
         load(&mut self.inner, key, lock).await
+    }
+
+    /// Does that for all that are named, in the order of their keys.
+    ///
+    /// # Errors
+    /// When the database fails, or one is not there.
+    pub async fn lock_intents(
+        &mut self,
+        keys: &BTreeSet<String>,
+    ) -> Result<Vec<(Intent, Vec<Credit>)>> {
+        let mut intents = Vec::with_capacity(keys.len());
+        for key in keys {
+            let missing = || StoreError::Corrupt(format!("a transfer names no intent: {key}"));
+            intents.push(self.lock_intent(key).await?.ok_or_else(missing)?);
+        }
+        Ok(intents)
     }
 
     /// Writes what became of an intent. `watch_until`: the end of its late window, once closed.

@@ -24,12 +24,14 @@ mod transfers;
 mod unconfirmed;
 mod wallets;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use confirmd_chain::Height;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyRow};
 use sqlx::migrate::Migrator;
 use sqlx::{Any, AnyPool, Row};
@@ -332,6 +334,21 @@ impl Transaction {
         metrics::histogram!("confirmd_store_commit_duration_seconds").record(began.elapsed());
         self.tally.publish();
         Ok(())
+    }
+
+    /// The ids that a statement answers, given a network and a height.
+    async fn ids_at(
+        &mut self,
+        statement: &'static str,
+        network: &NetworkId,
+        height: Height,
+    ) -> Result<BTreeSet<String>> {
+        let rows: Vec<(String,)> = sqlx::query_as(statement)
+            .bind(network.as_str())
+            .bind(signed(height.0))
+            .fetch_all(&mut *self.inner)
+            .await?;
+        Ok(rows.into_iter().map(|(id,)| id).collect())
     }
 
     /// Ends a `SELECT` whose rows this transaction will change, though not their keys: whoever

@@ -348,15 +348,13 @@ impl Transaction {
         network: &NetworkId,
         cursor: Height,
     ) -> Result<BTreeSet<String>> {
-        let rows: Vec<(String,)> = sqlx::query_as(
+        self.ids_at(
             "SELECT DISTINCT intent FROM transfers
              WHERE network = $1 AND wake_height IS NOT NULL AND wake_height <= $2",
+            network,
+            cursor,
         )
-        .bind(network.as_str())
-        .bind(signed(cursor.0))
-        .fetch_all(&mut *self.inner)
-        .await?;
-        Ok(rows.into_iter().map(|(intent,)| intent).collect())
+        .await
     }
 
     /// The intents that were confirmed, or have an orphan reported, by a block above this height:
@@ -369,19 +367,17 @@ impl Transaction {
         network: &NetworkId,
         height: Height,
     ) -> Result<BTreeSet<String>> {
-        let rows: Vec<(String,)> = sqlx::query_as(
+        self.ids_at(
             "SELECT DISTINCT transfers.intent FROM transfers
              JOIN rails ON rails.intent = transfers.intent AND rails.network = transfers.network
              WHERE transfers.network = $1 AND transfers.height IS NOT NULL
                  AND transfers.height <= $2
                  AND (transfers.height + rails.required > $2
                      OR transfers.height + transfers.maturity > $2)",
+            network,
+            height,
         )
-        .bind(network.as_str())
-        .bind(signed(height.0))
-        .fetch_all(&mut *self.inner)
-        .await?;
-        Ok(rows.into_iter().map(|(intent,)| intent).collect())
+        .await
     }
 
     /// Writes what a transfer is to its intent now, and when to look again.

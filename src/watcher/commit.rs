@@ -255,12 +255,7 @@ impl Committer {
             return Ok(false);
         }
         let now = self.clock.now();
-        let mut intents = Vec::with_capacity(touch.touched.intents.len());
-        for key in &touch.touched.intents {
-            let found = tx.lock_intent(key).await?;
-            let missing = || StoreError::Corrupt(format!("a transfer names no intent: {key}"));
-            intents.push(found.ok_or_else(missing)?);
-        }
+        let intents = tx.lock_intents(&touch.touched.intents).await?;
         // Only now: another network's follower may have moved an intent and its own cursor while
         // this one waited for the lock.
         let cursors = tx.cursors().await?;

@@ -88,11 +88,7 @@ impl Committer {
         touched: BTreeSet<String>,
         now: Timestamp,
     ) -> Result<bool> {
-        let mut intents = Vec::with_capacity(touched.len());
-        for key in &touched {
-            let missing = || StoreError::Corrupt(format!("a transfer names no intent: {key}"));
-            intents.push(tx.lock_intent(key).await?.ok_or_else(missing)?);
-        }
+        let intents = tx.lock_intents(&touched).await?;
         // Read after the locks, as in a block's step.
         let cursors = tx.cursors().await?;
         let actor = Actor { kind: "chain".to_owned(), name: self.network.to_string() };

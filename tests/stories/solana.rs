@@ -9,16 +9,18 @@ use xtask::surfpool::{
     memo, pay_lamports, referring,
 };
 
+use crate::proxy::Proxy;
 use crate::rig::{Options, Rig, StoreKind};
 
 const USDC: u64 = 1_000_000;
 /// In the place of the registry's own local cluster.
 const ID: &str = "solana-localnet";
 
-/// A cluster of one node with three tokens, of which one takes a hundredth of what moves, somebody who has them, and a daemon that follows it
-/// beside its own network.
+/// A cluster of one node with three tokens, of which one takes a hundredth of what moves, somebody
+/// who has them, and a daemon that follows it beside its own network, through a proxy.
 struct Scene {
     node: &'static Surfpool,
+    proxy: Proxy,
     usdc: Mint<'static>,
     other: Mint<'static>,
     taxed: Mint<'static>,
@@ -41,14 +43,15 @@ impl Scene {
             mint.mint_to(&buyer.pubkey(), 1_000 * USDC).await.expect("tokens");
         }
         node.mine(2).await.expect("slots");
+        let proxy = Proxy::start(node.url()).await;
         let networks = vec![registry([&usdc, &other, &taxed])];
         let more = format!(
             "[networks.{ID}]\npoll_interval = \"100ms\"\nthreshold = 3\n\
              [[networks.{ID}.providers]]\nname = \"node\"\nurl = \"{}\"\n{more}",
-            node.url()
+            proxy.url
         );
         let rig = Rig::start(Options { store, more, networks, ..Options::default() }).await;
-        Self { node, usdc, other, taxed, buyer, rig }
+        Self { node, proxy, usdc, other, taxed, buyer, rig }
     }
 
     /// Asks for an intent with one rail on the cluster; answers it.
@@ -71,6 +74,40 @@ impl Scene {
         let transfer = self.usdc.transferring(&self.buyer.pubkey(), to, units);
         let instructions = [self.usdc.opening(to), transfer, memo(MemoProgram::V2, text)];
         self.node.send(&instructions, &[&self.buyer]).await.expect("pays")
+    }
+
+    /// From this slot on, the cluster shows another branch: other blocks, without this transaction,
+    /// and the slot after it is skipped.
+    async fn fork(&self, slot: u64, lost: String) {
+        let header = json!({ "transactionDetails": "none", "rewards": false });
+        let block: Value =
+            self.node.call("getBlock", json!([slot, header])).await.expect("the slot's block");
+        let stands_on = other(block["blockhash"].as_str().expect("a hash"));
+        self.proxy.lie(move |method, params, result| match method {
+            "getBlocksWithLimit" => {
+                let slots = result.as_array_mut().expect("slots");
+                slots.retain(|shown| *shown != json!(slot + 1));
+            }
+            "getTransaction" if params[0] == lost.as_str() => *result = Value::Null,
+            "getBlock" if params[0] == json!(slot + 1) => *result = Value::Null,
+            "getBlock" if params[0].as_u64() >= Some(slot) && result.is_object() => {
+                let hash = |name: &str| other(result[name].as_str().expect("a hash"));
+                let (own, parent) = (hash("blockhash"), hash("previousBlockhash"));
+                result["blockhash"] = json!(own);
+                if result["parentSlot"].as_u64() > Some(slot) {
+                    result["previousBlockhash"] = json!(parent);
+                    result["blockHeight"] = json!(result["blockHeight"].as_u64().map(|n| n - 1));
+                }
+                if result["parentSlot"] == json!(slot + 1) {
+                    result["parentSlot"] = json!(slot);
+                    result["previousBlockhash"] = json!(stands_on);
+                }
+                if let Some(shown) = result["transactions"].as_array_mut() {
+                    shown.retain(|shown| shown["transaction"]["signatures"][0] != lost.as_str());
+                }
+            }
+            _ => {}
+        });
     }
 
     async fn mine(&self, slots: u64) {
@@ -116,6 +153,11 @@ fn registry([usdc, other, taxed]: [&Mint<'_>; 3]) -> String {
         token("EURC", other),
         token("TAX", taxed),
     )
+}
+
+/// The hash of the block on the other branch.
+fn other(hash: &str) -> String {
+    hash.chars().rev().collect()
 }
 
 fn fresh() -> Pubkey {
@@ -199,6 +241,40 @@ async fn a_memo_is_found_that_was_paid_while_nobody_waited_for_memos_i13() {
     scene.expect("late", &shop, "USDC", "5", json!({ "memo": "shop:late" })).await;
     scene.mine(1).await;
     scene.rig.until_status("late", "confirmed").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_on_a_fork_that_the_cluster_abandons_is_taken_back_i4_f10() {
+    for store in [StoreKind::Sqlite, StoreKind::Postgres] {
+        let scene = Scene::set(store, "").await;
+        let shop = fresh();
+        let more = json!({ "memo": "shop:1", "amount_policy": "exact" });
+        scene.expect("order-1", &shop, "USDC", "5", more).await;
+        let lost = scene.pay(&shop, 5 * USDC, "shop:1").await;
+        scene.mine(4).await;
+        scene.rig.receiver.wait_for_event("order-1", "payment.confirmed").await;
+        let slot = scene.node.slot_of(&lost).await.expect("it is in a block");
+        scene.fork(slot, lost.clone()).await;
+        scene.mine(2).await;
+        let reverted = scene.rig.receiver.wait_for_event("order-1", "payment.reverted").await;
+        assert_eq!(reverted.body["data"]["reason"], "reorg", "{}", reverted.body);
+        assert_eq!(scene.rig.intent("order-1").await["status"], "pending");
+        let answer = scene.verify("order-1", &lost).await;
+        assert_eq!(answer["reason"], "TRANSACTION_NOT_FOUND");
+
+        let again = scene.pay(&shop, 5 * USDC, "shop:1").await;
+        scene.mine(4).await;
+        let confirmed = scene.rig.until_status("order-1", "confirmed").await;
+        let transfers = confirmed["transfers"].as_array().expect("transfers");
+        let stands = |paid: &str| {
+            let mut found = transfers.iter().filter(|transfer| transfer["transaction"] == paid);
+            found.next().map(|transfer| transfer["status"].clone())
+        };
+        assert_eq!(
+            (stands(&lost), stands(&again)),
+            (Some(json!("reverted")), Some(json!("confirmed")))
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -297,11 +373,12 @@ async fn a_cluster_that_hangs_delays_neither_of_the_two_other_chains_i9() {
         Scene::set(StoreKind::Sqlite, &crate::bitcoin::section(&bitcoind, &bitcoind.url())).await;
     let shop = fresh();
     scene.expect("slow", &shop, "USDC", "1", json!({})).await;
+    scene.until_scanned().await;
+    scene.proxy.withhold(Some("getSlot"));
     scene.pay(&shop, USDC, "slow").await;
-    scene.node.mine(4).await.expect("slots");
-    scene.node.pause().expect("hangs");
+    scene.mine(4).await;
 
-    // Everything that the others tell, they tell while the cluster answers nothing.
+    // Everything that the others tell, they tell while the cluster's newest slot is not answered.
     let to = scene.rig.fresh_address();
     scene.rig.expect("ether", "USDC", "7", to).await;
     scene.rig.pay(to, 7).await;
@@ -322,6 +399,7 @@ async fn a_cluster_that_hangs_delays_neither_of_the_two_other_chains_i9() {
         })
         .await;
 
-    scene.node.resume().expect("goes on");
+    assert_eq!(scene.rig.receiver.told_of("slow"), [""; 0], "it hangs all the while");
+    scene.proxy.withhold(None);
     scene.rig.receiver.wait_for_event("slow", "payment.confirmed").await;
 }

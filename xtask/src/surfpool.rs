@@ -288,21 +288,6 @@ impl Surfpool {
         Ok(status.slot)
     }
 
-    /// Stops answering, as a node that hangs: connections are taken, requests wait.
-    pub fn pause(&self) -> Result<()> {
-        self.server.signal(Signal::SIGSTOP)
-    }
-
-    /// Goes on after [`Surfpool::pause`].
-    pub fn resume(&self) -> Result<()> {
-        self.server.signal(Signal::SIGCONT)
-    }
-
-    /// Ends the node for good: connections are refused from now on.
-    pub fn kill(&mut self) {
-        self.server.kill();
-    }
-
     async fn newest_hash(&self) -> Result<Hash> {
         #[derive(Deserialize)]
         struct Newest {

@@ -1,6 +1,6 @@
 //! [`Bitcoin`]: the contract, kept by asking one provider after the other.
 
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::Once;
 
 use async_trait::async_trait;
 use confirmd_chain::{
@@ -38,8 +38,6 @@ pub struct Bitcoin {
     headers: Headers,
     zmq: Zmq,
     subscribed: Once,
-    /// The newest height that any provider showed.
-    newest: Mutex<Height>,
 }
 
 impl Bitcoin {
@@ -54,7 +52,6 @@ impl Bitcoin {
             headers: Headers::default(),
             zmq: Zmq::default(),
             subscribed: Once::new(),
-            newest: Mutex::new(Height(0)),
         }
     }
 
@@ -181,10 +178,6 @@ impl Bitcoin {
         }
         stream::iter(blocks).buffered(AT_ONCE).try_collect().await
     }
-
-    fn newest(&self) -> std::sync::MutexGuard<'_, Height> {
-        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// The hash and the height that are asked for.
@@ -201,41 +194,11 @@ async fn place_of(provider: &Provider, at: &At) -> Result<(Hash256, Height), Fai
 #[async_trait]
 impl Chain for Bitcoin {
     async fn heads(&self) -> Result<Heads, ChainError> {
-        // With one provider there is nobody to compare it with.
-        let may_compare = self.pool.providers().len() > 1;
-        let behind = Mutex::new(None::<Heads>);
-        let asked = self.pool.ask(|provider| {
-            let behind = &behind;
-            async move {
-                let heads = self.heads_from(&provider).await?;
-                let height = heads.latest.height;
-                if may_compare && height.plus(STALE_AFTER) <= *self.newest() {
-                    let mut best = behind.lock().unwrap_or_else(PoisonError::into_inner);
-                    if best.as_ref().is_none_or(|best| best.latest.height < height) {
-                        *best = Some(heads);
-                    }
-                    return Err(Failure::stale(format!("its newest block {height} is old")));
-                }
-                Ok(heads)
-            }
-        });
-        let asked = asked.await;
-        let behind = behind.into_inner().unwrap_or_else(PoisonError::into_inner);
-        match (asked, behind) {
-            (Ok(heads), _) => {
-                let mut newest = self.newest();
-                *newest = heads.latest.height.max(*newest);
-                Ok(heads)
-            }
-            // All who answer are behind what was seen: then that is where the chain is now.
-            (Err(_), Some(heads)) => {
-                let (network, height) = (&self.config.network, heads.latest.height);
-                tracing::warn!(%network, %height, "every newest block is old");
-                *self.newest() = height;
-                Ok(heads)
-            }
-            (Err(error), None) => Err(error.into()),
-        }
+        let lags =
+            |latest: &Header, newest: &Header| latest.height.plus(STALE_AFTER) <= newest.height;
+        let asked =
+            self.pool.heads(lags, |provider| async move { self.heads_from(&provider).await });
+        Ok(asked.await?)
     }
 
     async fn header(&self, at: At) -> Result<Header, ChainError> {
@@ -268,11 +231,7 @@ impl Chain for Bitcoin {
         let Ok(hash) = id.as_str().parse::<Hash256>() else { return Ok(None) };
         let asked =
             self.pool.ask(|provider| async move { self.inclusion_from(&provider, hash).await });
-        match asked.await {
-            Ok(inclusion) => Ok(Some(inclusion)),
-            Err(AskError::Missing(_)) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        Ok(asked.await.map(Some).or_else(AskError::absent)?)
     }
 
     async fn unconfirmed(&self, watches: &WatchSet) -> Result<Option<Mempool>, ChainError> {

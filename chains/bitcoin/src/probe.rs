@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use confirmd_chain::{At, Height, ProbeReport, WatchSet};
-use confirmd_rpc::{CallError, Failure, Provider};
+use confirmd_rpc::{Failure, Provider};
 use serde_json::json;
 
 use crate::calls;
@@ -12,16 +12,7 @@ use crate::chain::Bitcoin;
 
 impl Bitcoin {
     pub(crate) async fn probe_one(&self, provider: &Provider) -> ProbeReport {
-        let mut report = ProbeReport {
-            provider: provider.name().to_owned(),
-            reachable: false,
-            chain_agrees: false,
-            head: None,
-            latency_ms: 0,
-            methods: BTreeMap::new(),
-            fee_proxies: BTreeMap::new(),
-            problem: None,
-        };
+        let mut report = ProbeReport::of(provider.name());
         if let Err(failure) = self.fill(provider, &mut report).await {
             report.problem = Some(failure.to_string());
         }
@@ -45,11 +36,11 @@ impl Bitcoin {
         report.head = Some(Height(count));
         let nothing = "0".repeat(64);
         report.methods = BTreeMap::from([
-            works(provider, "getblockheader", json!([found.to_string(), true])).await,
-            works(provider, "getrawmempool", json!([false])).await,
-            works(provider, "getmempoolentry", json!([nothing])).await,
-            works(provider, "getrawtransaction", json!([nothing])).await,
-            works(provider, "gettxout", json!([nothing, 0])).await,
+            provider.has("getblockheader", json!([found.to_string(), true])).await,
+            provider.has("getrawmempool", json!([false])).await,
+            provider.has("getmempoolentry", json!([nothing])).await,
+            provider.has("getrawtransaction", json!([nothing])).await,
+            provider.has("gettxout", json!([nothing, 0])).await,
         ]);
         // A whole block, as the follower asks for it.
         let at = At::Height(Height(count));
@@ -58,15 +49,4 @@ impl Bitcoin {
         report.problem = proven.err().map(|failure| failure.to_string());
         Ok(())
     }
-}
-
-/// Whether a provider has a method: it answers, if only that it knows no such thing.
-async fn works(
-    provider: &Provider,
-    method: &'static str,
-    params: serde_json::Value,
-) -> (String, bool) {
-    let answer = provider.call(method, params).await;
-    let has = !matches!(answer, Err(CallError::Unsupported(_) | CallError::Unreachable(_)));
-    (method.to_owned(), has)
 }

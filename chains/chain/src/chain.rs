@@ -125,6 +125,23 @@ pub struct ProbeReport {
     pub problem: Option<String>,
 }
 
+impl ProbeReport {
+    /// Of a provider of which nothing is known yet.
+    #[must_use]
+    pub fn of(provider: &str) -> Self {
+        Self {
+            provider: provider.to_owned(),
+            reachable: false,
+            chain_agrees: false,
+            head: None,
+            latency_ms: 0,
+            methods: BTreeMap::new(),
+            fee_proxies: BTreeMap::new(),
+            problem: None,
+        }
+    }
+}
+
 /// What one provider says of some heights, when it is asked by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Witness {

@@ -5,22 +5,12 @@ use confirmd_chain::{At, Height};
 use confirmd_rpc::{Answer, CallError, Failure, Provider, Request};
 use serde::Serialize;
 
-use crate::Refusal;
 use crate::config::Tag;
 use crate::credits::Sources;
 use crate::header::ProvenHeader;
 use crate::logs::TRANSFER;
 use crate::references::NATIVE_PAYMENT;
 use crate::traces::TraceMethod;
-
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Malformed(words) => Self::malformed(words),
-            Refusal::Unproven(words) => Self::unproven(words),
-        }
-    }
-}
 
 /// The logs that are asked for: these contracts', with one of these first topics.
 #[derive(Clone, Debug)]

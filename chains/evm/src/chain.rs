@@ -1,6 +1,6 @@
 //! [`Evm`]: the contract, kept by asking one provider after the other.
 
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::Once;
 
 use alloy_primitives::{B256, U64};
 use async_trait::async_trait;
@@ -36,10 +36,6 @@ pub struct Evm {
     pub(crate) blooms: SourceBlooms,
     pub(crate) tracers: Tracers,
     window: Window,
-    /// How many providers have to name a block's hash before it is taken.
-    pub(crate) quorum: usize,
-    /// The newest block that any provider showed.
-    newest: Mutex<Option<Header>>,
     subscribed: Once,
 }
 
@@ -73,18 +69,8 @@ impl Evm {
             config,
             pool,
             window: Window::default(),
-            quorum: 1,
-            newest: Mutex::default(),
             subscribed: Once::new(),
         })
-    }
-
-    /// The same, taking a block only when so many providers name its hash. One is enough without
-    /// this.
-    #[must_use]
-    pub fn with_quorum(mut self, providers: usize) -> Self {
-        self.quorum = providers.max(1);
-        self
     }
 
     /// What the network was configured with.
@@ -128,60 +114,25 @@ impl Evm {
         Ok(body.header.to_chain())
     }
 
-    /// Whether these heads are far behind what was seen before.
-    fn is_stale(&self, heads: &Heads) -> bool {
-        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        newest.as_ref().is_some_and(|newest| {
-            heads.latest.height < newest.height
-                && heads.latest.time.plus_ms(STALE_AFTER_MS) < newest.time
-        })
+    /// Whether the others name a block, too: as many as the pool's quorum.
+    async fn agree_on(&self, block: &Header, proven_by: &Provider) -> Result<(), Failure> {
+        let at = &At::Height(block.height);
+        let asked = |provider| async move { self.header_from(&provider, at).await };
+        self.pool.agree_on(block, proven_by, asked).await
     }
+}
 
-    fn note_newest(&self, latest: &Header, lower: bool) {
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        if lower || newest.as_ref().is_none_or(|newest| newest.height < latest.height) {
-            *newest = Some(latest.clone());
-        }
-    }
+/// Whether a provider's newest block is far behind the newest that was seen.
+fn lags(latest: &Header, newest: &Header) -> bool {
+    latest.height < newest.height && latest.time.plus_ms(STALE_AFTER_MS) < newest.time
 }
 
 #[async_trait]
 impl Chain for Evm {
     async fn heads(&self) -> Result<Heads, ChainError> {
-        // With one provider there is nobody to compare it with.
-        let may_compare = self.pool.providers().len() > 1;
-        let behind = Mutex::new(None::<Heads>);
-        let asked = self.pool.ask(|provider| {
-            let behind = &behind;
-            async move {
-                let heads = self.heads_from(&provider).await?;
-                if may_compare && self.is_stale(&heads) {
-                    let height = heads.latest.height;
-                    let mut best = behind.lock().unwrap_or_else(PoisonError::into_inner);
-                    if best.as_ref().is_none_or(|best| best.latest.height < height) {
-                        *best = Some(heads);
-                    }
-                    return Err(Failure::stale(format!("its newest block {height} is old")));
-                }
-                Ok(heads)
-            }
-        });
-        let asked = asked.await;
-        let behind = behind.into_inner().unwrap_or_else(PoisonError::into_inner);
-        match (asked, behind) {
-            (Ok(heads), _) => {
-                self.note_newest(&heads.latest, false);
-                Ok(heads)
-            }
-            // All who answer are behind what was seen: then that is where the chain is now.
-            (Err(_), Some(heads)) => {
-                let (network, height) = (&self.config.network, heads.latest.height);
-                tracing::warn!(%network, %height, "every newest block is old");
-                self.note_newest(&heads.latest, true);
-                Ok(heads)
-            }
-            (Err(error), None) => Err(error.into()),
-        }
+        let asked =
+            self.pool.heads(lags, |provider| async move { self.heads_from(&provider).await });
+        Ok(asked.await?)
     }
 
     async fn header(&self, at: At) -> Result<Header, ChainError> {
@@ -195,7 +146,7 @@ impl Chain for Evm {
         let asked = self.pool.ask(|provider| async move {
             calls::check_chain(&provider, self.config.chain_id).await?;
             let block = self.block_from(&provider, at, watches).await?;
-            self.check_quorum(&block.header, &provider).await?;
+            self.agree_on(&block.header, &provider).await?;
             Ok(block)
         });
         Ok(asked.await?)
@@ -216,7 +167,7 @@ impl Chain for Evm {
                 let blocks = self.range_from(&provider, from, last, watches).await?;
                 // The last one's hash commits to all before it.
                 if let Some(last) = blocks.last() {
-                    self.check_quorum(&last.header, &provider).await?;
+                    self.agree_on(&last.header, &provider).await?;
                 }
                 Ok(blocks)
             });
@@ -240,11 +191,7 @@ impl Chain for Evm {
         }
         let asked =
             self.pool.ask(|provider| async move { self.inclusion_from(&provider, id).await });
-        match asked.await {
-            Ok(inclusion) => Ok(Some(inclusion)),
-            Err(AskError::Missing(_)) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        Ok(asked.await.map(Some).or_else(AskError::absent)?)
     }
 
     fn parse_address(&self, text: &str) -> Result<Address, AddressError> {
@@ -312,7 +259,8 @@ impl Chain for Evm {
     }
 
     async fn witnesses(&self, heights: &[Height]) -> Vec<Witness> {
-        self.ask_witnesses(heights).await
+        let names = |provider| async move { self.names_of(&provider, heights).await };
+        self.pool.witnesses(heights, names).await
     }
 
     fn accuse(&self, provider: &str, words: &str) {

@@ -16,7 +16,7 @@
 //! | `internal` | which provider shows call traces |
 //! | `block` | one block, by receipts or by logs |
 //! | `range` | many irreversible blocks |
-//! | `agreement` | what several providers say of the same height |
+//! | `agreement` | what a provider names at some heights, beside what others name there |
 //! | `chain` | [`Evm`]: the contract |
 //! | `probe` | a live look at every provider |
 //! | `uri` | payment URIs (EIP-681) |
@@ -42,7 +42,6 @@ mod probe;
 mod range;
 pub mod receipts;
 pub mod references;
-mod refusal;
 mod rlp;
 pub mod traces;
 pub mod transactions;
@@ -52,6 +51,6 @@ mod wallet;
 pub use address::parse_address;
 pub use chain::Evm;
 pub use config::{EvmConfig, FeeProxies, Finality, ReceiptEncoding, Tag, Traces, Verify};
+pub use confirmd_rpc::Refusal;
 pub use references::reference_topic;
-pub use refusal::Refusal;
 pub use wallet::parse_wallet;

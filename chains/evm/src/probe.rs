@@ -23,16 +23,7 @@ struct HeadJson {
 
 impl Evm {
     pub(crate) async fn probe_one(&self, provider: &Provider) -> ProbeReport {
-        let mut report = ProbeReport {
-            provider: provider.name().to_owned(),
-            reachable: false,
-            chain_agrees: false,
-            head: None,
-            latency_ms: 0,
-            methods: BTreeMap::new(),
-            fee_proxies: BTreeMap::new(),
-            problem: None,
-        };
+        let mut report = ProbeReport::of(provider.name());
         if let Err(error) = self.fill(provider, &mut report).await {
             report.problem = Some(error.to_string());
         }

@@ -468,8 +468,8 @@ async fn a_block_is_taken_only_when_as_many_name_it_as_the_quorum_says() {
         (vec![a.url(), b.url(), shorter.url()], 3, Early),
     ];
     for (urls, quorum, outcome) in cases {
-        let evm = Evm::new(config(Verify::Receipts, false), support::pool(&urls)).unwrap();
-        let evm = evm.with_quorum(quorum);
+        let pool = support::pool(&urls).with_quorum(quorum);
+        let evm = Evm::new(config(Verify::Receipts, false), pool).unwrap();
         let watches = watches(&evm);
         let block = evm.block(At::Height(Height(6)), &watches).await.map(|block| vec![block]);
         let accused: u64 = evm.providers().iter().map(|provider| provider.faults["forked"]).sum();

@@ -266,6 +266,19 @@ pub enum AskError {
     GiveUp(String),
 }
 
+impl AskError {
+    /// Nothing, where providers say that they do not have it; for what need not be there.
+    ///
+    /// # Errors
+    /// Itself, where it says anything else.
+    pub fn absent<T>(self) -> Result<Option<T>, Self> {
+        match self {
+            Self::Missing(_) => Ok(None),
+            other => Err(other),
+        }
+    }
+}
+
 impl From<AskError> for ChainError {
     fn from(error: AskError) -> Self {
         match error {

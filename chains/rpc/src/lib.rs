@@ -10,6 +10,8 @@
 //! | `http`, `rate` | its deadlines, byte cap and `Retry-After`; its rate limit |
 //! | `health` | when a provider is put aside, for how long, and when it is trusted again |
 //! | `pool` | a network's providers, asked in order of health until one proves its answer |
+//! | `agreement` | what several providers say of the same block: who lags, who disagrees |
+//! | `refusal` | why a decoder does not take an answer |
 //! | `wake` | websocket subscriptions that wake a follower early |
 //! | `redact` | keeps URLs and credentials out of everything that is shown (I12) |
 //!
@@ -17,6 +19,7 @@
 //! [`Pool::ask`]: it calls one provider, proves what it was told, and says whose fault it is where
 //! that fails; the pool puts that provider aside and has the next one asked.
 
+mod agreement;
 mod classify;
 mod config;
 mod error;
@@ -27,10 +30,13 @@ mod pool;
 mod provider;
 mod rate;
 mod redact;
+mod refusal;
 mod wake;
 
+pub use agreement::Names;
 pub use config::{ConfigError, Limits, ProviderConfig};
 pub use error::{AskError, CallError, Failure, Fault, FaultKind, Remedy, RpcError};
 pub use message::{Answer, Request};
 pub use pool::Pool;
 pub use provider::Provider;
+pub use refusal::Refusal;

@@ -1,10 +1,10 @@
 //! A network's providers, asked in order of health.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use confirmd_chain::ProviderStatus;
+use confirmd_chain::{Header, ProviderStatus};
 use tokio::time::Instant;
 
 use crate::http::client;
@@ -20,6 +20,10 @@ pub struct Pool {
     providers: Vec<Arc<Provider>>,
     /// Which one was asked last. Another one is a failover.
     current: AtomicUsize,
+    /// How many of them have to name a block's hash before it is taken.
+    quorum: usize,
+    /// The newest block that any of them showed.
+    newest: Mutex<Option<Header>>,
     wake: Wake,
 }
 
@@ -56,7 +60,31 @@ impl Pool {
                 wake.add(&config.name, &url, &client)?;
             }
         }
-        Ok(Self { network: shared, limits, providers: pool, current: AtomicUsize::new(0), wake })
+        Ok(Self {
+            network: shared,
+            limits,
+            providers: pool,
+            current: AtomicUsize::new(0),
+            quorum: 1,
+            newest: Mutex::default(),
+            wake,
+        })
+    }
+
+    /// The same, for blocks that so many providers have to name before one is taken. One is enough
+    /// without this.
+    #[must_use]
+    pub fn with_quorum(mut self, providers: usize) -> Self {
+        self.quorum = providers.max(1);
+        self
+    }
+
+    pub(crate) fn quorum(&self) -> usize {
+        self.quorum
+    }
+
+    pub(crate) fn newest(&self) -> MutexGuard<'_, Option<Header>> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The network's id.

@@ -161,6 +161,18 @@ impl Provider {
         self.send(&request).await
     }
 
+    /// Whether it has a method, under the method's name: it answers, if only that it knows no such
+    /// thing as what is asked for.
+    pub async fn has<P: Serialize + Send>(
+        &self,
+        method: &'static str,
+        params: P,
+    ) -> (String, bool) {
+        let answer = self.call(method, params).await;
+        let lacks = matches!(answer, Err(CallError::Unsupported(_) | CallError::Unreachable(_)));
+        (method.to_owned(), !lacks)
+    }
+
     /// Makes one call.
     ///
     /// # Errors

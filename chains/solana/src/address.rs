@@ -3,8 +3,6 @@
 use confirmd_chain::{Address, AddressError, WatchKey, looks_secret};
 use solana_pubkey::Pubkey;
 
-use crate::config::TokenProgram;
-
 /// The mint of the native coin where it is wrapped as a token.
 pub(crate) const WRAPPED_COIN: &str = "So11111111111111111111111111111111111111112";
 /// SPL Memo, the first and the second version.
@@ -103,16 +101,41 @@ pub(crate) fn watch_key(owner: &[u8; 32]) -> WatchKey {
     WatchKey::new(owner).unwrap_or(WatchKey::from([0; 20]))
 }
 
+/// A program that keeps tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TokenProgram {
+    /// SPL Token.
+    #[default]
+    Token,
+    /// Token-2022, or Token Extensions.
+    Token2022,
+}
+
+impl TokenProgram {
+    /// As the registry has it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Token2022 => "token-2022",
+        }
+    }
+
+    fn id(self) -> Pubkey {
+        match self {
+            Self::Token => TOKEN,
+            Self::Token2022 => TOKEN_2022,
+        }
+    }
+}
+
 /// Where wallets send an owner's tokens of a mint: its associated token account.
 pub(crate) fn token_account(
     owner: &Address,
     mint: &Address,
     program: TokenProgram,
 ) -> Option<Address> {
-    let program = match program {
-        TokenProgram::Token => TOKEN,
-        TokenProgram::Token2022 => TOKEN_2022,
-    };
+    let program = program.id();
     let seeds = [&raw(owner)?[..], program.as_ref(), &raw(mint)?];
     let (account, _) = Pubkey::try_find_program_address(&seeds, &ASSOCIATED_TOKEN)?;
     Some(Address::from_canonical(account.to_string()))

@@ -8,7 +8,7 @@
 use alloy_primitives::U256;
 use confirmd_chain::{BlockHash, Header, Height, Timestamp, Work};
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::Refusal;
@@ -149,6 +149,47 @@ pub(crate) enum Keys<'t, 'a> {
     Listed(&'a RawValue),
     /// Those that were signed, and those of look-up tables behind them.
     Signed(&'t Message<'a>),
+}
+
+/// An account of a transaction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) is_signer: bool,
+}
+
+/// Reads the text alone, as signed messages have it, or an object that tells more of the account.
+impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(KeyVisitor).map(|(text, is_signer)| Key { text, is_signer })
+    }
+}
+
+struct KeyVisitor;
+
+impl<'de> Visitor<'de> for KeyVisitor {
+    type Value = (&'de str, bool);
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an account's key")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok((text, false))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (mut text, mut is_signer) = (None, None);
+        while let Some(name) = map.next_key::<&str>()? {
+            match name {
+                "pubkey" => text = Some(map.next_value()?),
+                "signer" => is_signer = Some(map.next_value()?),
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        let missing = serde::de::Error::missing_field;
+        Ok((text.ok_or_else(|| missing("pubkey"))?, is_signer.ok_or_else(|| missing("signer"))?))
+    }
 }
 
 impl<'a> RawBlock<'a> {

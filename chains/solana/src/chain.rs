@@ -1,6 +1,6 @@
 //! [`Solana`]: the contract, kept by asking one provider after the other.
 
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::sync::Once;
 
 use async_trait::async_trait;
 use confirmd_chain::{
@@ -8,12 +8,12 @@ use confirmd_chain::{
     Inclusion, ProbeReport, ProviderStatus, ReferenceError, TransactionId, Wallet, WalletError,
     WatchKey, WatchSet, Witness,
 };
-use confirmd_rpc::{AskError, Failure, Fault, FaultKind, Pool, Provider, Request};
+use confirmd_rpc::{Failure, Fault, FaultKind, Names, Pool, Provider, Request};
 use futures_util::future::join_all;
 
 use crate::config::{FINAL_DEPTH, SolanaConfig, Token};
 use crate::scan::Rules;
-use crate::{address, calls, lookup, memo, uri};
+use crate::{address, calls, memo, uri};
 
 /// A provider whose newest block is so many slots below the newest that was seen lags behind the
 /// others, or behind what it said before. Some 25 seconds.
@@ -29,11 +29,7 @@ pub struct Solana {
     pub(crate) config: SolanaConfig,
     pub(crate) pool: Pool,
     pub(crate) rules: Rules,
-    /// How many providers have to name a block's hash before it is taken.
-    pub(crate) quorum: usize,
     subscribed: Once,
-    /// The newest height that any provider showed.
-    newest: Mutex<Height>,
 }
 
 impl Solana {
@@ -45,22 +41,7 @@ impl Solana {
         if let Some(problem) = config.problem() {
             return Err(ChainError::Misconfigured(problem));
         }
-        Ok(Self {
-            rules: Rules::new(&config),
-            config,
-            pool,
-            quorum: 1,
-            subscribed: Once::new(),
-            newest: Mutex::new(Height(0)),
-        })
-    }
-
-    /// The same, taking a block only when so many providers name its hash. One is enough without
-    /// this.
-    #[must_use]
-    pub fn with_quorum(mut self, providers: usize) -> Self {
-        self.quorum = providers.max(1);
-        self
+        Ok(Self { rules: Rules::new(&config), config, pool, subscribed: Once::new() })
     }
 
     /// What the cluster was configured with.
@@ -80,8 +61,25 @@ impl Solana {
         Ok(Heads { latest, finalized })
     }
 
-    fn newest(&self) -> MutexGuard<'_, Height> {
-        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether the others name a block, too: as many as the pool's quorum. No hash proves what a
+    /// block shows of its transactions, so that is worth more here than elsewhere.
+    async fn agree_on(&self, block: &Header, shown_by: &Provider) -> Result<(), Failure> {
+        let at = &At::Height(block.height);
+        let asked = |provider| async move { self.header_from(&provider, at).await };
+        self.pool.agree_on(block, shown_by, asked).await
+    }
+
+    /// The time of a provider's newest block, and the blocks that it names; none at a slot that it
+    /// proves to be skipped.
+    async fn names_of(&self, provider: &Provider, heights: &[Height]) -> Result<Names, Failure> {
+        let newest = self.heads_from(provider).await?.latest.time;
+        let mut names = Vec::with_capacity(heights.len());
+        for height in heights {
+            let header = self.header_from(provider, &At::Height(*height)).await.ok();
+            let header = header.filter(|header| header.height == *height);
+            names.push(header.map(|header| header.hash));
+        }
+        Ok((newest, names))
     }
 
     fn token(&self, asset: &Asset) -> Option<&Token> {
@@ -95,41 +93,11 @@ impl Solana {
 #[async_trait]
 impl Chain for Solana {
     async fn heads(&self) -> Result<Heads, ChainError> {
-        // With one provider there is nobody to compare it with.
-        let may_compare = self.pool.providers().len() > 1;
-        let behind = Mutex::new(None::<Heads>);
-        let asked = self.pool.ask(|provider| {
-            let behind = &behind;
-            async move {
-                let heads = self.heads_from(&provider).await?;
-                let height = heads.latest.height;
-                if may_compare && height.plus(STALE_AFTER) <= *self.newest() {
-                    let mut best = behind.lock().unwrap_or_else(PoisonError::into_inner);
-                    if best.as_ref().is_none_or(|best| best.latest.height < height) {
-                        *best = Some(heads);
-                    }
-                    return Err(Failure::stale(format!("its newest block {height} is old")));
-                }
-                Ok(heads)
-            }
-        });
-        let asked = asked.await;
-        let behind = behind.into_inner().unwrap_or_else(PoisonError::into_inner);
-        match (asked, behind) {
-            (Ok(heads), _) => {
-                let mut newest = self.newest();
-                *newest = heads.latest.height.max(*newest);
-                Ok(heads)
-            }
-            // All who answer are behind what was seen: then that is where the chain is now.
-            (Err(_), Some(heads)) => {
-                let (network, height) = (&self.config.network, heads.latest.height);
-                tracing::warn!(%network, %height, "every newest block is old");
-                *self.newest() = height;
-                Ok(heads)
-            }
-            (Err(error), None) => Err(error.into()),
-        }
+        let lags =
+            |latest: &Header, newest: &Header| latest.height.plus(STALE_AFTER) <= newest.height;
+        let asked =
+            self.pool.heads(lags, |provider| async move { self.heads_from(&provider).await });
+        Ok(asked.await?)
     }
 
     async fn header(&self, at: At) -> Result<Header, ChainError> {
@@ -142,7 +110,7 @@ impl Chain for Solana {
         let at = &at;
         let asked = self.pool.ask(|provider| async move {
             let block = self.block_from(&provider, at, watches).await?;
-            self.check_quorum(&block.header, &provider).await?;
+            self.agree_on(&block.header, &provider).await?;
             Ok(block)
         });
         Ok(asked.await?)
@@ -174,7 +142,7 @@ impl Chain for Solana {
             let blocks = self.range_from(&provider, from, last, watches).await?;
             // The last one's hash commits to all before it.
             if let Some(last) = blocks.last() {
-                self.check_quorum(&last.header, &provider).await?;
+                self.agree_on(&last.header, &provider).await?;
             }
             Ok(blocks)
         });
@@ -182,16 +150,7 @@ impl Chain for Solana {
     }
 
     async fn transaction(&self, id: &TransactionId) -> Result<Option<Inclusion>, ChainError> {
-        if !lookup::is_signature(id.as_str()) {
-            return Ok(None);
-        }
-        let asked =
-            self.pool.ask(|provider| async move { self.inclusion_from(&provider, id).await });
-        match asked.await {
-            Ok(inclusion) => Ok(Some(inclusion)),
-            Err(AskError::Missing(_)) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        self.inclusion(id).await
     }
 
     fn parse_address(&self, text: &str) -> Result<Address, AddressError> {
@@ -263,7 +222,8 @@ impl Chain for Solana {
     }
 
     async fn witnesses(&self, heights: &[Height]) -> Vec<Witness> {
-        self.ask_witnesses(heights).await
+        let names = |provider| async move { self.names_of(&provider, heights).await };
+        self.pool.witnesses(heights, names).await
     }
 
     fn accuse(&self, provider: &str, words: &str) {

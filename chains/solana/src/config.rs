@@ -2,7 +2,7 @@
 
 use confirmd_chain::{Address, Confirmations};
 
-use crate::address::{self, WRAPPED_COIN};
+use crate::address::{self, TokenProgram, WRAPPED_COIN};
 
 /// A block with so many confirmations is final, once the cluster calls it so.
 pub const FINAL_DEPTH: Confirmations = Confirmations(32);
@@ -30,27 +30,6 @@ pub struct Token {
     pub decimals: u8,
     /// The program that the mint belongs to.
     pub program: TokenProgram,
-}
-
-/// A program that keeps tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TokenProgram {
-    /// SPL Token.
-    #[default]
-    Token,
-    /// Token-2022, or Token Extensions.
-    Token2022,
-}
-
-impl TokenProgram {
-    /// As the registry has it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Token => "token",
-            Self::Token2022 => "token-2022",
-        }
-    }
 }
 
 impl SolanaConfig {

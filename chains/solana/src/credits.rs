@@ -16,8 +16,8 @@ use confirmd_chain::Address;
 use serde::Deserialize;
 
 use crate::Refusal;
+use crate::block::Key;
 use crate::json::digits;
-use crate::scan::Key;
 
 /// The balance of one token account.
 #[derive(Clone, Copy, Debug, Deserialize)]

@@ -11,7 +11,6 @@
 //! | `scan` | what in a block hits a watch |
 //! | `calls` | one provider's answers, its cluster held against ours; Agave's error codes |
 //! | `slots` | blocks by slot, and which slots were skipped |
-//! | `agreement` | what several providers say of the same slot |
 //! | `lookup` | where a transaction stands |
 //! | `chain` | [`Solana`]: the contract |
 //! | `probe` | a live look at every provider |
@@ -23,7 +22,6 @@
 //! word, or that of several (`quorum`).
 
 mod address;
-mod agreement;
 pub mod block;
 mod calls;
 mod chain;
@@ -33,12 +31,12 @@ mod json;
 mod lookup;
 mod memo;
 mod probe;
-mod refusal;
 pub mod scan;
 mod slots;
 mod uri;
 
+pub use address::TokenProgram;
 pub use address::parse_address;
 pub use chain::Solana;
-pub use config::{FINAL_DEPTH, SolanaConfig, Token, TokenProgram};
-pub use refusal::Refusal;
+pub use config::{FINAL_DEPTH, SolanaConfig, Token};
+pub use confirmd_rpc::Refusal;

@@ -1,7 +1,7 @@
 //! Where a transaction stands, as a provider says it.
 
-use confirmd_chain::{At, Inclusion, TransactionId};
-use confirmd_rpc::{Failure, Provider};
+use confirmd_chain::{At, ChainError, Inclusion, TransactionId};
+use confirmd_rpc::{AskError, Failure, Provider};
 
 use crate::calls;
 use crate::chain::Solana;
@@ -11,13 +11,26 @@ const SIGNATURE_BYTES: usize = 64;
 const SIGNATURE_CHARACTERS: usize = 88;
 
 /// Whether a text is a signature, by which a transaction is known.
-pub(crate) fn is_signature(text: &str) -> bool {
+fn is_signature(text: &str) -> bool {
     text.len() <= SIGNATURE_CHARACTERS
         && bs58::decode(text).into_vec().is_ok_and(|bytes| bytes.len() == SIGNATURE_BYTES)
 }
 
 impl Solana {
-    pub(crate) async fn inclusion_from(
+    /// Where a transaction stands, if anywhere.
+    pub(crate) async fn inclusion(
+        &self,
+        id: &TransactionId,
+    ) -> Result<Option<Inclusion>, ChainError> {
+        if !is_signature(id.as_str()) {
+            return Ok(None);
+        }
+        let asked =
+            self.pool.ask(|provider| async move { self.inclusion_from(&provider, id).await });
+        Ok(asked.await.map(Some).or_else(AskError::absent)?)
+    }
+
+    async fn inclusion_from(
         &self,
         provider: &Provider,
         id: &TransactionId,

@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use crate::Refusal;
 use crate::address::{MEMO_PROGRAMS, is_everybodys, parse_address};
+use crate::block::Key;
 use crate::block::Transaction;
-use crate::scan::Key;
 
 /// How a memo begins among a transfer's references. No key in base58 has a colon.
 pub(crate) const MEMO: &str = "memo:";

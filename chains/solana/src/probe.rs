@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use confirmd_chain::{At, ProbeReport, WatchSet};
-use confirmd_rpc::{CallError, Failure, Provider};
-use serde::Serialize;
+use confirmd_rpc::{Failure, Provider};
 
 use crate::block::Detail;
 use crate::calls;
@@ -13,16 +12,7 @@ use crate::chain::Solana;
 
 impl Solana {
     pub(crate) async fn probe_one(&self, provider: &Provider) -> ProbeReport {
-        let mut report = ProbeReport {
-            provider: provider.name().to_owned(),
-            reachable: false,
-            chain_agrees: false,
-            head: None,
-            latency_ms: 0,
-            methods: BTreeMap::new(),
-            fee_proxies: BTreeMap::new(),
-            problem: None,
-        };
+        let mut report = ProbeReport::of(provider.name());
         if let Err(failure) = self.fill(provider, &mut report).await {
             report.problem = Some(failure.to_string());
         }
@@ -45,8 +35,8 @@ impl Solana {
         report.head = Some(slot);
         let nothing = bs58::encode([1; 64]).into_string();
         report.methods = BTreeMap::from([
-            works(provider, "getBlocksWithLimit", calls::slots_params(slot, 1)).await,
-            works(provider, "getTransaction", calls::transaction_params(&nothing)).await,
+            provider.has("getBlocksWithLimit", calls::slots_params(slot, 1)).await,
+            provider.has("getTransaction", calls::transaction_params(&nothing)).await,
         ]);
         let full = calls::block(provider, slot, Detail::Full).await;
         report.methods.insert("getBlock with instructions".to_owned(), full.is_ok());
@@ -57,15 +47,4 @@ impl Solana {
         report.problem = shown.err().map(|failure| failure.to_string());
         Ok(())
     }
-}
-
-/// Whether a provider has a method: it answers, if only that it knows no such thing.
-async fn works<P: Serialize + Send>(
-    provider: &Provider,
-    method: &'static str,
-    params: P,
-) -> (String, bool) {
-    let answer = provider.call(method, params).await;
-    let has = !matches!(answer, Err(CallError::Unsupported(_) | CallError::Unreachable(_)));
-    (method.to_owned(), has)
 }

@@ -7,10 +7,8 @@ use confirmd_chain::{
     Address, Amount, Asset, Confirmations, TransactionId, Transfer, TransferId, TransferIndex,
     WatchView,
 };
-use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use crate::block::{Detail, Keys, Meta, RawBlock, Transaction};
+use crate::block::{Detail, Key, Keys, Meta, RawBlock, Transaction};
 use crate::config::SolanaConfig;
 use crate::credits::{Balances, Credit, TokenBalance};
 use crate::json::{add_list, read_list};
@@ -42,13 +40,6 @@ pub struct Found {
     pub transfers: Vec<Transfer>,
     /// How many owners whose balance rose were held against the watches.
     pub examined: u64,
-}
-
-/// An account of a transaction.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Key<'a> {
-    pub(crate) text: &'a str,
-    pub(crate) is_signer: bool,
 }
 
 /// Looks through a block for credits to watched owners. Memos and references are read where
@@ -283,38 +274,4 @@ fn transfer(
         references,
         maturity: Confirmations::default(),
     })
-}
-
-/// Reads the text alone, as signed messages have it, or an object that tells more of the account.
-impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(KeyVisitor).map(|(text, is_signer)| Key { text, is_signer })
-    }
-}
-
-struct KeyVisitor;
-
-impl<'de> Visitor<'de> for KeyVisitor {
-    type Value = (&'de str, bool);
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("an account's key")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok((text, false))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (mut text, mut is_signer) = (None, None);
-        while let Some(name) = map.next_key::<&str>()? {
-            match name {
-                "pubkey" => text = Some(map.next_value()?),
-                "signer" => is_signer = Some(map.next_value()?),
-                _ => drop(map.next_value::<IgnoredAny>()?),
-            }
-        }
-        let missing = serde::de::Error::missing_field;
-        Ok((text.ok_or_else(|| missing("pubkey"))?, is_signer.ok_or_else(|| missing("signer"))?))
-    }
 }

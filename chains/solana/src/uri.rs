@@ -47,7 +47,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::TokenProgram;
+    use crate::address::TokenProgram;
 
     #[test]
     fn payments_are_written_as_solana_pay_shows_them() {

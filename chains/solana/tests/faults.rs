@@ -446,7 +446,7 @@ async fn a_block_is_taken_when_as_many_providers_as_configured_name_it() {
         }
     });
     let urls = [liar.url(), second.url(), third.url()];
-    let chain = Solana::new(config(), pool(&urls)).unwrap().with_quorum(2);
+    let chain = Solana::new(config(), pool(&urls).with_quorum(2)).unwrap();
     let found = block(&chain, paid).await.unwrap();
     assert_eq!(found.header.hash.as_str(), second.hash(paid));
     assert_eq!(faults(&chain), ["forked"]);
@@ -455,7 +455,7 @@ async fn a_block_is_taken_when_as_many_providers_as_configured_name_it() {
     let expected = vec![Some(BlockHash::new(second.hash(paid))), None];
     assert_eq!(theirs("second").names, expected);
     assert_eq!(theirs("first").names[0], Some(BlockHash::new(key(31))));
-    let alone = Solana::new(config(), pool(&urls[..1])).unwrap().with_quorum(2);
+    let alone = Solana::new(config(), pool(&urls[..1]).with_quorum(2)).unwrap();
     assert!(matches!(block(&alone, paid).await, Err(ChainError::Unproven(_))));
 }
 

@@ -1,12 +1,13 @@
 //! A look at the chain now, for a payer who waits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, State};
 use confirmd_chain::{Height, Timestamp};
+use futures_util::future::join_all;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -90,16 +91,17 @@ pub(super) async fn check(
 
 /// Wakes the followers and waits for them; answers the networks that are behind.
 async fn look(intent: &Intent, context: &Context) -> Result<Vec<NetworkId>, Problem> {
-    let mut behind: BTreeMap<NetworkId, Option<Height>> = BTreeMap::new();
-    for rail in intent.rails.iter().filter(|rail| rail.replaced_at.is_none()) {
-        behind.insert(rail.network.clone(), None);
-    }
-    for (network, goal) in &mut behind {
-        let Some(chain) = context.chains.get(network) else { continue };
-        let heads = tokio::time::timeout(HEADS_WITHIN, chain.heads()).await;
-        *goal = heads.ok().and_then(Result::ok).map(|heads| heads.latest.height);
+    let open = intent.rails.iter().filter(|rail| rail.replaced_at.is_none());
+    let networks: BTreeSet<&NetworkId> = open.map(|rail| &rail.network).collect();
+    let newest = networks.into_iter().map(|network| async {
+        let heads = match context.chains.get(network) {
+            Some(chain) => tokio::time::timeout(HEADS_WITHIN, chain.heads()).await.ok(),
+            None => None,
+        };
         context.wake(network);
-    }
+        (network.clone(), heads.and_then(Result::ok).map(|heads| heads.latest.height))
+    });
+    let mut behind: BTreeMap<_, Option<Height>> = join_all(newest).await.into_iter().collect();
     let mut looks = tokio::time::interval(LOOK_AGAIN);
     let reached = async {
         loop {
