@@ -57,6 +57,8 @@ pub use transfers::Found;
 pub use unconfirmed::Sighted;
 pub use wallets::{NewAddress, Wallet, WalletAddress, Which};
 
+use crate::settlement::NetworkId;
+
 /// Which database holds the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

@@ -6,7 +6,7 @@ use confirmd_chain::{Height, Spend, Timestamp, TransactionId, Unconfirmed};
 
 use super::commit::Committer;
 use crate::settlement::{Event, Intent, look_again};
-use crate::store::{Actor, Fence, Recording, Result, Sighted, StoreError, Transaction};
+use crate::store::{Actor, Fence, Recording, Result, Sighted, Transaction};
 
 /// A part of what a mempool shows.
 #[derive(Clone, Copy, Debug)]

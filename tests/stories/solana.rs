@@ -79,7 +79,7 @@ impl Scene {
     /// From this slot on, the cluster shows another branch: other blocks, without this transaction,
     /// and the slot after it is skipped.
     async fn fork(&self, slot: u64, lost: String) {
-        let header = json!({ "transactionDetails": "none", "rewards": false });
+        let header = json!({ "commitment": "confirmed", "transactionDetails": "none" });
         let block: Value =
             self.node.call("getBlock", json!([slot, header])).await.expect("the slot's block");
         let stands_on = other(block["blockhash"].as_str().expect("a hash"));

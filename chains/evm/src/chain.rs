@@ -117,8 +117,13 @@ impl Evm {
     /// Whether the others name a block, too: as many as the pool's quorum.
     async fn agree_on(&self, block: &Header, proven_by: &Provider) -> Result<(), Failure> {
         let at = &At::Height(block.height);
-        let asked = |provider| async move { self.header_from(&provider, at).await };
-        self.pool.agree_on(block, proven_by, asked).await
+        self.pool
+            .agree_on(
+                block,
+                proven_by,
+                |provider| async move { self.header_from(&provider, at).await },
+            )
+            .await
     }
 }
 
@@ -259,8 +264,9 @@ impl Chain for Evm {
     }
 
     async fn witnesses(&self, heights: &[Height]) -> Vec<Witness> {
-        let names = |provider| async move { self.names_of(&provider, heights).await };
-        self.pool.witnesses(heights, names).await
+        self.pool
+            .witnesses(heights, |provider| async move { self.names_of(&provider, heights).await })
+            .await
     }
 
     fn accuse(&self, provider: &str, words: &str) {

@@ -65,8 +65,13 @@ impl Solana {
     /// block shows of its transactions, so that is worth more here than elsewhere.
     async fn agree_on(&self, block: &Header, shown_by: &Provider) -> Result<(), Failure> {
         let at = &At::Height(block.height);
-        let asked = |provider| async move { self.header_from(&provider, at).await };
-        self.pool.agree_on(block, shown_by, asked).await
+        self.pool
+            .agree_on(
+                block,
+                shown_by,
+                |provider| async move { self.header_from(&provider, at).await },
+            )
+            .await
     }
 
     /// The time of a provider's newest block, and the blocks that it names; none at a slot that it
@@ -222,8 +227,9 @@ impl Chain for Solana {
     }
 
     async fn witnesses(&self, heights: &[Height]) -> Vec<Witness> {
-        let names = |provider| async move { self.names_of(&provider, heights).await };
-        self.pool.witnesses(heights, names).await
+        self.pool
+            .witnesses(heights, |provider| async move { self.names_of(&provider, heights).await })
+            .await
     }
 
     fn accuse(&self, provider: &str, words: &str) {
