@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use solana_rpc_client::nonblocking::rpc_client::RpcClient;
-use solana_rpc_client_types::config::RpcBlockConfig;
 use solana_commitment_config::CommitmentConfig;
 use solana_pubkey::Pubkey;
+use solana_rpc_client::nonblocking::rpc_client::RpcClient;
+use solana_rpc_client_types::config::RpcBlockConfig;
 use solana_transaction_status_client_types::{
     EncodedTransactionWithStatusMeta, TransactionDetails, UiLoadedAddresses, UiTransactionEncoding,
     UiTransactionTokenBalance,
