@@ -1,95 +1,11 @@
-//! A step of one network: what is new, and what has to be taken back.
+//! An intent is carried over a step of one network, or looked at as it is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use confirmd_chain::Height;
 
-use confirmd_chain::{Confirmations, Height, Timestamp};
-
-use super::assess::deep_at;
 use super::credit::Credit;
-use super::event::Retraction;
-use super::intent::{Intent, NetworkId};
-use super::settler::{Moment, Outcome, Settler};
-
-/// A step of one network, as far as it touches an intent.
-#[derive(Clone, Debug)]
-pub struct Change<'a> {
-    /// The network that moved.
-    pub network: &'a NetworkId,
-    /// Where the surviving chain begins, if blocks above it were taken back.
-    pub rolled_back_to: Option<Height>,
-    /// The first height at which something may be new.
-    pub from: Height,
-    /// How far each network is followed now, this step included.
-    pub cursors: &'a BTreeMap<NetworkId, Height>,
-    /// Times of this network's blocks; of [`step_heights`] at least.
-    pub times: &'a BTreeMap<Height, Timestamp>,
-    /// What took a payment back, if one is gone.
-    pub retraction: Retraction,
-    /// The wall time.
-    pub now: Timestamp,
-}
-
-impl Change<'_> {
-    /// The network's new cursor.
-    pub(super) fn cursor(&self) -> Height {
-        self.cursors.get(self.network).copied().unwrap_or(self.from)
-    }
-
-    /// The step when the network had been followed up to `height`.
-    pub(super) fn moment(&self, height: Height) -> Moment {
-        let mut cursors = self.cursors.clone();
-        cursors.insert(self.network.clone(), height);
-        Moment { cursors, time: self.time_at(height) }
-    }
-
-    fn time_at(&self, height: Height) -> Timestamp {
-        let known = self.times.range(height..).next().map(|(_, time)| *time);
-        known.unwrap_or(self.now)
-    }
-}
-
-/// The heights at which something may change for an intent: where a transfer stands, where it
-/// becomes deep enough, and the network's cursor. Ascending, none below `from`.
-#[must_use]
-pub fn step_heights(
-    intent: &Intent,
-    credits: &[Credit],
-    network: &NetworkId,
-    from: Height,
-    cursor: Height,
-) -> BTreeSet<Height> {
-    let mut heights = BTreeSet::from([cursor]);
-    for credit in credits.iter().filter(|credit| credit.network == *network) {
-        let Some(place) = &credit.place else { continue };
-        let deep = deep_at(place.height, required_of(intent, credit));
-        heights.extend([place.height, deep]);
-        if intent.wants_progress {
-            heights.extend((place.height.0..deep.0).map(Height));
-        }
-    }
-    heights.retain(|height| (from..=cursor).contains(height));
-    heights
-}
-
-/// The height of the cursor at which a transfer is to be looked at again, if it is: where it
-/// becomes deep enough, or, for an endpoint that wants every confirmation, the next block.
-#[must_use]
-pub fn wake_height(intent: &Intent, credit: &Credit, cursor: Height) -> Option<Height> {
-    let place = credit.place.as_ref()?;
-    let deep = deep_at(place.height, required_of(intent, credit));
-    let next = if intent.wants_progress { cursor.next().min(deep) } else { deep };
-    (deep > cursor).then_some(next)
-}
-
-/// How deep a transfer must be before it is final: as its rail says, else its network's deepest;
-/// and so deep that it can be spent.
-#[must_use]
-pub fn required_of(intent: &Intent, credit: &Credit) -> Confirmations {
-    let required = intent
-        .rail_for(credit)
-        .map_or_else(|| intent.required_on(&credit.network), |rail| intent.required_by(rail));
-    required.max(credit.maturity)
-}
+use super::intent::Intent;
+use super::settler::{Outcome, Settler};
+use super::step::{Change, Moment};
 
 /// Carries an intent over a step of one network. What both branches of a reorg hold makes no
 /// noise; what only the lost one held is taken back first.
@@ -119,4 +35,24 @@ pub fn apply(intent: Intent, credits: Vec<Credit>, change: &Change<'_>) -> Outco
     settler.tell_orphans(&last);
     settler.tell_seen(&last);
     settler.finish()
+}
+
+impl Settler {
+    /// Tells whatever holds at a moment and was not told, and takes back orphans that are none.
+    pub(super) fn settle_at(&mut self, moment: &Moment) {
+        self.take_back_replaced(moment);
+        for network in self.networks() {
+            self.reach(&network, moment, true);
+        }
+        self.take_back_untrue_orphans(moment, None, |_, _| false);
+        self.tell_orphans(moment);
+        self.tell_seen(moment);
+    }
+
+    /// Retracts, payments and orphans, what only the lost branch carried (I4).
+    fn take_back(&mut self, ancestor: Height, change: &Change<'_>) {
+        self.take_back_payments(ancestor, change);
+        self.observe(&change.moment(change.cursor()));
+        self.take_back_orphans(change);
+    }
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use confirmd_chain::{Amount, Confirmations, Height};
 
-use super::credit::{Credit, OrphanReason, Role};
-use super::intent::{AmountPolicy, Closed, Intent, NetworkId, Rank, Status};
-use super::unconfirmed::mark_seen;
+use super::credit::{Credit, OrphanReason, Role, deep_at};
+use super::ids::NetworkId;
+use super::intent::{Closed, Intent, Rank, Status};
+use super::rail::AmountPolicy;
 
 /// What an intent and its transfers amount to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +84,7 @@ pub fn assess(
 }
 
 /// The rail that a transfer counts for, or why it counts for none.
-pub(super) fn candidate(intent: &Intent, credit: &Credit) -> Result<usize, OrphanReason> {
+fn candidate(intent: &Intent, credit: &Credit) -> Result<usize, OrphanReason> {
     let dismissed = credit.dismissed();
     let stray = || dismissed.unwrap_or_else(|| intent.stray(credit));
     let rail = intent.rail_for(credit).ok_or_else(stray)?;
@@ -199,6 +200,35 @@ fn mark(roles: &mut [Role], transfers: &[usize], reason: OrphanReason) {
     }
 }
 
+/// Finds the transfers that would pay a rail once they are mined.
+fn mark_seen(
+    intent: &Intent,
+    credits: &[Credit],
+    cursors: &BTreeMap<NetworkId, Height>,
+    now: &mut Assessment,
+) {
+    let takes = |rail: usize| match now.completed_by {
+        None => true,
+        // What comes once it is complete counts as well, until it is confirmed.
+        Some(_) => {
+            now.rail == rail
+                && now.rank < Rank::Confirmed
+                && intent.rails[rail].policy == AmountPolicy::AtLeast
+        }
+    };
+    let waiting = (0..credits.len()).filter(|&index| {
+        let credit = &credits[index];
+        credit.waits_at(cursors.get(&credit.network).copied())
+    });
+    let seen: Vec<_> = waiting
+        .filter_map(|index| Some((index, candidate(intent, &credits[index]).ok()?)))
+        .filter(|(_, rail)| takes(*rail))
+        .collect();
+    for (index, rail) in seen {
+        now.roles[index] = Role::Seen(rail);
+    }
+}
+
 fn conclude(
     intent: &Intent,
     credits: &[Credit],
@@ -267,11 +297,6 @@ fn confirmed_height(
 
 fn one_short(required: Confirmations) -> Confirmations {
     Confirmations(required.0.saturating_sub(1))
-}
-
-/// The height of the cursor at which a transfer at `height` has the required depth.
-pub(super) fn deep_at(height: Height, required: Confirmations) -> Height {
-    height.plus(u64::from(required.0.saturating_sub(1)))
 }
 
 fn status(rank: Rank, closed: Option<Closed>) -> Status {

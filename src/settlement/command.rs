@@ -6,10 +6,12 @@ use confirmd_chain::{Height, Timestamp};
 
 use super::assess::assess;
 use super::credit::Credit;
-use super::event::EventKind;
-use super::intent::{Closed, Intent, NetworkId, Rank, Status};
+use super::ids::NetworkId;
+use super::intent::{Closed, Intent, Rank, Status};
+use super::kinds::EventKind;
 use super::rail::Rail;
-use super::settler::{Moment, Outcome, Settler};
+use super::settler::{Outcome, Settler};
+use super::step::Moment;
 
 /// The intent cannot be cancelled: money was seen, or its time ran out before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,15 +1,13 @@
-//! The transfers given to intents, and what they are to them.
+//! The transfers given to intents: where they stand, what they are to their intents, and what was
+//! decided about those that settle nothing.
 
 use confirmd_chain::{
     Address, Amount, Asset, BlockHash, Confirmations, Height, Timestamp, TransactionId, TransferId,
 };
 use serde::{Deserialize, Serialize};
 
-use super::event::EventId;
-use super::intent::NetworkId;
-use super::resolve::{Decision, Resolution};
-use super::unconfirmed::Sighting;
-use super::view::OrphanView;
+use super::ids::{EventId, NetworkId, derived_id};
+use super::sighting::{FORGOTTEN_AFTER_MS, Sighting};
 
 /// Where a transfer stands on the surviving chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +20,11 @@ pub struct Place {
     pub time: Timestamp,
     /// Its order in the block, among the transfers that were kept.
     pub position: u32,
+}
+
+/// The height of the cursor at which a transfer at `height` has the required depth.
+pub(super) fn deep_at(height: Height, required: Confirmations) -> Height {
+    height.plus(u64::from(required.0.saturating_sub(1)))
 }
 
 /// A transfer that was given to an intent.
@@ -86,10 +89,21 @@ impl Credit {
         !is_mined && self.sighting.is_some() && self.replaced_by().is_none()
     }
 
+    /// Whether it keeps its intent from expiring.
+    pub(super) fn holds_at(&self, now: Timestamp) -> bool {
+        let shown_at = self.sighting.as_ref().map(|sighting| sighting.shown_at);
+        matches!(self.role, Role::Seen(_))
+            && shown_at.is_some_and(|at| now.0.saturating_sub(at.0) < FORGOTTEN_AFTER_MS)
+    }
+
+    pub(super) fn is_of(&self, network: &NetworkId, transaction: &TransactionId) -> bool {
+        self.network == *network && self.id.transaction == *transaction
+    }
+
     /// Its id as an orphan.
     #[must_use]
     pub fn orphan_id(&self) -> String {
-        OrphanView::id(&self.network, self.id.transaction.as_str(), &self.id.index.to_string())
+        orphan_id(&self.network, self.id.transaction.as_str(), &self.id.index.to_string())
     }
 
     /// Whether an admin gave it to its intent.
@@ -108,6 +122,35 @@ impl Credit {
     fn decision(&self) -> Option<&Decision> {
         self.resolution.as_ref().map(|resolution| &resolution.decision)
     }
+}
+
+/// The id that a transfer has as an orphan.
+pub(super) fn orphan_id(network: &NetworkId, transaction: &str, index: &str) -> String {
+    derived_id("orp_", &[network.as_str(), transaction, index])
+}
+
+/// A transfer that took the place of one that was the same was first seen with that one: who pays
+/// in time and raises the fee later has paid in time.
+pub(super) fn with_first_sights(mut credits: Vec<Credit>) -> Vec<Credit> {
+    let replaced = |credit: &Credit| Some((credit.clone(), credit.replaced_by()?.clone()));
+    let replaced: Vec<_> = credits.iter().filter_map(replaced).collect();
+    // Each round reaches one replacement further, from the first to the last.
+    for _ in 0..replaced.len() {
+        for (old, by) in &replaced {
+            let is_old = |credit: &&Credit| credit.network == old.network && credit.id == old.id;
+            let first = credits.iter().find(is_old);
+            let first = first.map_or(old.credit_time, |first| first.credit_time);
+            let same = |new: &&mut Credit| {
+                new.is_of(&old.network, by)
+                    && (&new.to, &new.asset, new.amount) == (&old.to, &old.asset, old.amount)
+                    && new.references == old.references
+            };
+            for new in credits.iter_mut().filter(same) {
+                new.credit_time = new.credit_time.min(first);
+            }
+        }
+    }
+    credits
 }
 
 /// What a transfer is to the intent that it was given to.
@@ -202,4 +245,44 @@ pub struct ReportedOrphan {
     pub amount: Amount,
     /// How far the network had to be followed for it.
     pub height: Height,
+}
+
+/// What was decided about an orphan, by whom and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolution {
+    /// What was decided.
+    pub decision: Decision,
+    /// Why it was an orphan.
+    pub was: OrphanReason,
+    /// The intent to whose address it came, by the backend's id.
+    pub from: String,
+    /// Who decided.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What is to become of an orphan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// It pays this intent of the same account (the backend's id), whenever and wherever to it
+    /// came, as long as a rail takes its asset on its network.
+    Attached(String),
+    /// It was dealt with elsewhere, say sent back: it never pays anything, and nobody is told of
+    /// it again.
+    Dismissed,
+}
+
+impl Decision {
+    /// As in the API and the tables.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Attached(_) => "attached",
+            Self::Dismissed => "dismissed",
+        }
+    }
 }

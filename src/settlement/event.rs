@@ -1,178 +1,16 @@
 //! Events: what a backend must learn of.
 
-use std::fmt;
-
 use confirmd_chain::Timestamp;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use serde::Serialize;
 
-use super::deposit::{DepositView, WalletKey};
-use super::intent::IntentKey;
-use super::view::{IntentView, OrphanView, TransferView, rfc3339};
+use super::deposit::DepositView;
+use super::ids::{EventId, IntentKey, WalletKey};
+use super::kinds::{EventKind, Retraction};
+use super::rfc3339::rfc3339;
+use super::view::{IntentView, OrphanView, TransferView};
 
 /// The most bytes that a webhook's body may have.
 pub const MAX_BODY_BYTES: usize = 20_000;
-
-/// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
-pub enum EventKind {
-    /// An intent was created. Off by default.
-    #[serde(rename = "payment.created")]
-    PaymentCreated,
-    /// An unconfirmed transaction pays it.
-    #[serde(rename = "payment.seen")]
-    PaymentSeen,
-    /// Enough arrived, not deep enough.
-    #[serde(rename = "payment.detected")]
-    PaymentDetected,
-    /// Something arrived, not enough.
-    #[serde(rename = "payment.partial")]
-    PaymentPartial,
-    /// One more confirmation. Off by default.
-    #[serde(rename = "payment.confirming")]
-    PaymentConfirming,
-    /// Enough arrived and is deep enough.
-    #[serde(rename = "payment.confirmed")]
-    PaymentConfirmed,
-    /// What was told before does not hold any more.
-    #[serde(rename = "payment.reverted")]
-    PaymentReverted,
-    /// Nothing sufficient came in time.
-    #[serde(rename = "payment.expired")]
-    PaymentExpired,
-    /// The backend cancelled it.
-    #[serde(rename = "payment.cancelled")]
-    PaymentCancelled,
-    /// A transfer that settles nothing is final.
-    #[serde(rename = "orphan.received")]
-    OrphanReceived,
-    /// An orphan is gone, or is none any more.
-    #[serde(rename = "orphan.reverted")]
-    OrphanReverted,
-    /// An admin gave an orphan to an intent, or dealt with it elsewhere.
-    #[serde(rename = "orphan.resolved")]
-    OrphanResolved,
-    /// A transfer to a wallet's address that no intent waits for.
-    #[serde(rename = "deposit.detected")]
-    DepositDetected,
-    /// A deposit is deep enough.
-    #[serde(rename = "deposit.confirmed")]
-    DepositConfirmed,
-    /// What was told of a deposit does not hold any more.
-    #[serde(rename = "deposit.reverted")]
-    DepositReverted,
-    /// For trying an endpoint out.
-    #[serde(rename = "test")]
-    Test,
-}
-
-impl EventKind {
-    /// Every kind.
-    pub const ALL: [Self; 16] = [
-        Self::PaymentCreated,
-        Self::PaymentSeen,
-        Self::PaymentDetected,
-        Self::PaymentPartial,
-        Self::PaymentConfirming,
-        Self::PaymentConfirmed,
-        Self::PaymentReverted,
-        Self::PaymentExpired,
-        Self::PaymentCancelled,
-        Self::OrphanReceived,
-        Self::OrphanReverted,
-        Self::OrphanResolved,
-        Self::DepositDetected,
-        Self::DepositConfirmed,
-        Self::DepositReverted,
-        Self::Test,
-    ];
-
-    /// As in bodies and tables.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::PaymentCreated => "payment.created",
-            Self::PaymentSeen => "payment.seen",
-            Self::PaymentDetected => "payment.detected",
-            Self::PaymentPartial => "payment.partial",
-            Self::PaymentConfirming => "payment.confirming",
-            Self::PaymentConfirmed => "payment.confirmed",
-            Self::PaymentReverted => "payment.reverted",
-            Self::PaymentExpired => "payment.expired",
-            Self::PaymentCancelled => "payment.cancelled",
-            Self::OrphanReceived => "orphan.received",
-            Self::OrphanReverted => "orphan.reverted",
-            Self::OrphanResolved => "orphan.resolved",
-            Self::DepositDetected => "deposit.detected",
-            Self::DepositConfirmed => "deposit.confirmed",
-            Self::DepositReverted => "deposit.reverted",
-            Self::Test => "test",
-        }
-    }
-
-    /// Whether an endpoint gets it without asking for it.
-    #[must_use]
-    pub const fn on_by_default(self) -> bool {
-        !matches!(self, Self::PaymentCreated | Self::PaymentConfirming)
-    }
-}
-
-impl fmt::Display for EventKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// An event's stable id: however often an event is made, it has one.
-#[derive(
-    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
-)]
-#[serde(transparent)]
-pub struct EventId(String);
-
-impl EventId {
-    /// `evt_` and base32 of the first 128 bits of SHA-256 over account, subject, sequence, type.
-    #[must_use]
-    pub fn derive(account: &str, subject: &str, sequence: u32, kind: EventKind) -> Self {
-        Self(derived_id("evt_", &[account, subject, &sequence.to_string(), kind.as_str()]))
-    }
-
-    /// The text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for EventId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// A prefix and base32 of the first 128 bits of SHA-256 over the parts, each with its length.
-pub(super) fn derived_id(prefix: &str, parts: &[&str]) -> String {
-    let mut hasher = Sha256::new();
-    for part in parts {
-        hasher.update((part.len() as u64).to_be_bytes());
-        hasher.update(part.as_bytes());
-    }
-    let digest = hasher.finalize();
-    let text = data_encoding::BASE32_NOPAD.encode(&digest[..16]).to_ascii_lowercase();
-    format!("{prefix}{text}")
-}
-
-/// Why something was taken back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Retraction {
-    /// The chain took another branch.
-    Reorg,
-    /// A conflicting transaction took its place.
-    Replaced,
-    /// More came, and together it is not what an exact rail takes.
-    WrongAmount,
-}
 
 /// One change that the backend must learn of.
 #[derive(Clone, Debug, PartialEq)]
@@ -382,33 +220,6 @@ impl Event {
             if let Some(intent) = &mut data.intent {
                 intent.transfers.truncate(longest / 2);
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_event_has_one_id_however_often_it_is_made_i7() {
-        let id = EventId::derive("default", "order-1", 4, EventKind::PaymentConfirmed);
-        assert_eq!(id, EventId::derive("default", "order-1", 4, EventKind::PaymentConfirmed));
-        assert_eq!(id.as_str().len(), "evt_".len() + 26);
-        let others = [
-            EventId::derive("default", "order-1", 5, EventKind::PaymentConfirmed),
-            EventId::derive("default", "order-1", 4, EventKind::PaymentDetected),
-            EventId::derive("defaulto", "rder-1", 4, EventKind::PaymentConfirmed),
-        ];
-        for other in others {
-            assert_ne!(id, other);
-        }
-    }
-
-    #[test]
-    fn kinds_are_written_alike_everywhere() {
-        for kind in EventKind::ALL {
-            assert_eq!(serde_json::json!(kind), kind.as_str());
         }
     }
 }

@@ -3,56 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use confirmd_chain::{Amount, Confirmations, Height, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::credit::{Credit, OrphanReason};
-use super::event::{EventId, EventKind};
+use super::ids::{EventId, IntentKey, NetworkId};
+use super::kinds::EventKind;
 use super::rail::{Matching, Rail};
-use super::unconfirmed::ToldSighting;
-
-/// A network's id in the registry (`bsc`).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct NetworkId(Arc<str>);
-
-impl NetworkId {
-    /// The text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<&str> for NetworkId {
-    fn from(id: &str) -> Self {
-        Self(id.into())
-    }
-}
-
-impl fmt::Display for NetworkId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// By what an intent is known: the backend's id, unique in its account.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct IntentKey {
-    /// The account.
-    pub account: String,
-    /// The backend's own id, 1 to 128 characters of `A-Za-z0-9._:-`.
-    pub id: String,
-}
-
-/// `account/id`. Neither part can hold a slash.
-impl fmt::Display for IntentKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.account, self.id)
-    }
-}
+use super::sighting::ToldSighting;
 
 /// Where an intent stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -109,17 +68,6 @@ impl FromStr for Status {
     fn from_str(text: &str) -> Result<Self, ()> {
         Self::ALL.into_iter().find(|status| status.as_str() == text).ok_or(())
     }
-}
-
-/// Which totals settle a rail.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AmountPolicy {
-    /// The amount, less the tolerance, or more.
-    #[default]
-    AtLeast,
-    /// The amount and no other.
-    Exact,
 }
 
 /// The share of an amount that may be missing, in billionths: `0` to `0.1`.
@@ -246,6 +194,16 @@ impl Intent {
         let on_network = self.rails.iter().filter(|rail| rail.network == *network);
         on_network.map(|rail| rail.required).max().unwrap_or(Confirmations(1))
     }
+}
+
+/// How deep a transfer must be before it is final: as its rail says, else its network's deepest;
+/// and so deep that it can be spent.
+#[must_use]
+pub fn required_of(intent: &Intent, credit: &Credit) -> Confirmations {
+    let required = intent
+        .rail_for(credit)
+        .map_or_else(|| intent.required_on(&credit.network), |rail| intent.required_by(rail));
+    required.max(credit.maturity)
 }
 
 /// What is remembered of an intent between two steps.

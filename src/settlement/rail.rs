@@ -1,9 +1,10 @@
 //! Rails: the ways to pay an intent.
 
 use confirmd_chain::{Address, Amount, Asset, Confirmations, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use super::credit::Credit;
-use super::intent::{AmountPolicy, NetworkId};
+use super::ids::NetworkId;
 
 /// One way to pay an intent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +69,17 @@ pub enum ReferenceKind {
     Reference,
     /// As a memo.
     Memo,
+}
+
+/// Which totals settle a rail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AmountPolicy {
+    /// The amount, less the tolerance, or more.
+    #[default]
+    AtLeast,
+    /// The amount and no other.
+    Exact,
 }
 
 impl Matching {

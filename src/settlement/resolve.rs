@@ -4,54 +4,15 @@
 use std::collections::BTreeMap;
 
 use confirmd_chain::{Height, Timestamp};
-use serde::{Deserialize, Serialize};
 
 use super::assess::assess;
-use super::credit::{Credit, OrphanReason, Role};
-use super::event::{EventId, EventKind};
-use super::intent::{Intent, NetworkId, Status};
-use super::settler::{Moment, Outcome, Settler};
+use super::credit::{Credit, Decision, OrphanReason, Resolution, Role};
+use super::ids::{EventId, NetworkId};
+use super::intent::{Intent, Status};
+use super::kinds::EventKind;
+use super::settler::{Outcome, Settler};
+use super::step::Moment;
 use super::view::OrphanView;
-
-/// What was decided about an orphan, by whom and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Resolution {
-    /// What was decided.
-    pub decision: Decision,
-    /// Why it was an orphan.
-    pub was: OrphanReason,
-    /// The intent to whose address it came, by the backend's id.
-    pub from: String,
-    /// Who decided.
-    pub actor: String,
-    /// Why.
-    pub reason: String,
-    /// When.
-    pub at: Timestamp,
-}
-
-/// What is to become of an orphan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Decision {
-    /// It pays this intent of the same account (the backend's id), whenever and wherever to it
-    /// came, as long as a rail takes its asset on its network.
-    Attached(String),
-    /// It was dealt with elsewhere, say sent back: it never pays anything, and nobody is told of
-    /// it again.
-    Dismissed,
-}
-
-impl Decision {
-    /// As in the API and the tables.
-    #[must_use]
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Attached(_) => "attached",
-            Self::Dismissed => "dismissed",
-        }
-    }
-}
 
 /// An intent with its transfers.
 pub type Held = (Intent, Vec<Credit>);

@@ -3,8 +3,9 @@
 use confirmd_chain::{Amount, Timestamp, Transfer, TransferId};
 use serde::Serialize;
 
-use super::intent::{AmountPolicy, Intent, NetworkId, Status};
-use super::rail::{Matching, Rail};
+use super::ids::NetworkId;
+use super::intent::{Intent, Status};
+use super::rail::{AmountPolicy, Matching, Rail};
 
 /// What a transaction moved.
 #[derive(Clone, Copy, Debug)]

@@ -4,17 +4,13 @@ use std::collections::BTreeMap;
 
 use confirmd_chain::{Address, Amount, Confirmations, Height, Timestamp};
 use serde::Serialize;
-use time::OffsetDateTime;
-use time::format_description::BorrowedFormatItem;
-use time::macros::format_description;
 
-use super::advance::required_of;
 use super::assess::assess;
-use super::credit::{Credit, OrphanReason, Role};
-use super::event::derived_id;
-use super::intent::{AmountPolicy, Intent, IntentKey, NetworkId, Status};
-use super::rail::{Matching, ReferenceKind};
-use super::resolve::{Decision, Resolution};
+use super::credit::{Credit, Decision, OrphanReason, Resolution, Role, orphan_id};
+use super::ids::{IntentKey, NetworkId};
+use super::intent::{Intent, Status, required_of};
+use super::rail::{AmountPolicy, Matching, ReferenceKind};
+use super::rfc3339::rfc3339;
 
 /// The most transfers that an intent shows; `transfers_total` counts all.
 const TRANSFERS_SHOWN: usize = 20;
@@ -394,7 +390,7 @@ impl OrphanView {
     /// The id that a transfer has as an orphan.
     #[must_use]
     pub fn id(network: &NetworkId, transaction: &str, index: &str) -> String {
-        derived_id("orp_", &[network.as_str(), transaction, index])
+        orphan_id(network, transaction, index)
     }
 
     /// A transfer that came to an intent's address and settles nothing.
@@ -418,16 +414,4 @@ impl OrphanView {
             resolution: credit.resolution.as_ref().map(ResolutionView::from),
         }
     }
-}
-
-const RFC_3339_MS: &[BorrowedFormatItem<'_>] =
-    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-
-/// A time in RFC 3339, UTC, with milliseconds and `Z`.
-#[must_use]
-pub fn rfc3339(time: Timestamp) -> String {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(time.0) * 1_000_000)
-        .ok()
-        .and_then(|time| time.format(RFC_3339_MS).ok())
-        .unwrap_or_else(|| "9999-12-31T23:59:59.999Z".to_owned())
 }
