@@ -4,9 +4,9 @@ use axum::extract::{FromRef, FromRequestParts};
 use axum::http::{header, request::Parts};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
+use super::context::{Context, Live};
 use super::input::Parameters;
 use super::problem::Problem;
-use super::{Context, Live};
 use crate::config::{ApiKey, KeyDigest, Scope};
 use crate::settlement::IntentKey;
 use crate::store::{Actor, Store};

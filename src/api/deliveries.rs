@@ -8,11 +8,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::{Reader, Writer};
+use super::context::{Context, Live};
+use super::fields::AccountQuery;
 use super::input::Parameters;
-use super::intents::AccountQuery;
 use super::page::{Page, Paging};
 use super::problem::Problem;
-use super::{Context, Live};
 use crate::settlement::rfc3339;
 use crate::store::{Delivery, DeliveryFilter, DeliveryState, NumberedAttempt, Retry};
 

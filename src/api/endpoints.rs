@@ -11,10 +11,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::{Admin, Reader, Writer};
+use super::context::{Context, Live};
+use super::fields::ActorBody;
 use super::input::{Errors, Field, OptionalBody, Parameters, read_actor};
 use super::page::{Page, Paging};
 use super::problem::Problem;
-use super::{Context, Live};
 use crate::config::Endpoint;
 use crate::settlement::{EventKind, rfc3339};
 use crate::store::EndpointCounts;
@@ -144,7 +145,7 @@ async fn get(
 /// Its held deliveries are sent. May be repeated. Scope: `admin`.
 #[utoipa::path(post, path = "/v1/endpoints/{name}/resume", tag = "endpoints",
     params(("name" = String, Path, description = "The endpoint's name")),
-    request_body(content = Option<super::intents::ActorBody>),
+    request_body(content = Option<ActorBody>),
     responses((status = 200, body = EndpointAnswer)))]
 async fn resume(
     State(context): State<Context>,

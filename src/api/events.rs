@@ -8,10 +8,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::Reader;
+use super::context::{Context, Live};
 use super::input::Parameters;
 use super::page::{Page, Paging};
 use super::problem::Problem;
-use super::{Context, Live};
 use crate::settlement::{EventKind, rfc3339};
 use crate::store::{LoggedEvent, StoreError};
 

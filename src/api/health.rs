@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::context::{Context, Live};
 use super::status::{StoreAnswer, networks};
-use super::{Context, Live};
 use crate::store::FollowerState;
 
 pub(super) fn routes() -> OpenApiRouter<Live> {

@@ -12,10 +12,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::{Admin, Reader};
+use super::context::{Context, Live};
+use super::fields::ActorBody;
 use super::input::{OptionalBody, Parameters, read_actor};
 use super::page::{Page, Paging};
 use super::problem::{FieldError, Problem};
-use super::{Context, Live};
 use crate::config::{Followed, FollowedAsset, NetworkChange};
 use crate::registry::Network;
 use crate::reload::Reloaded;
@@ -196,7 +197,7 @@ struct ContractAnswer {
 /// `{id}` is a registry id, CAIP-2 id or EVM chain id. Scope: `admin`.
 #[utoipa::path(post, path = "/v1/networks/{id}/probe", tag = "networks",
     params(("id" = String, Path, description = "A network that is followed")),
-    request_body(content = Option<super::intents::ActorBody>),
+    request_body(content = Option<ActorBody>),
     responses((status = 200, body = ProbeAnswer)))]
 async fn probe(
     State(context): State<Context>,
@@ -272,7 +273,7 @@ struct NetworkChangeAnswer {
 /// and key as `pointer`, and nothing changes. Networks that are as before do not notice. Scope:
 /// `admin`.
 #[utoipa::path(post, path = "/v1/networks/reload", tag = "networks",
-    request_body(content = Option<super::intents::ActorBody>),
+    request_body(content = Option<ActorBody>),
     responses((status = 200, body = ReloadAnswer)))]
 async fn reload(
     State(context): State<Context>,

@@ -9,10 +9,10 @@ use utoipa::{OpenApi as _, ToSchema as _};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
+use super::context::Live;
 use super::problem::Document;
 use super::{
-    Live, deliveries, endpoints, events, health, intents, networks, orphans, scanner, thresholds,
-    wallets,
+    deliveries, endpoints, events, health, intents, networks, orphans, scanner, thresholds, wallets,
 };
 
 const KEY: &str = "api_key";

@@ -11,10 +11,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::{Admin, Reader};
+use super::context::{Context, Live};
 use super::input::{Body, Errors, Field, Parameters};
 use super::page::{Page, Paging, time_cursor};
 use super::problem::Problem;
-use super::{Context, Live};
 use crate::settlement::{self, Decision, Held, OrphanReason, OrphanView, rfc3339};
 use crate::store::{Orphan, OrphanFilter, OrphanStatus, Recording, Transaction};
 

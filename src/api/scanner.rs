@@ -9,11 +9,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::{Reader, Writer};
+use super::context::{Context, Live};
+use super::fields::AccountQuery;
 use super::input::{Errors, Field, OptionalBody, Parameters};
-use super::intents::{AccountQuery, retry_intent};
+use super::intents::retry_intent;
 use super::problem::Problem;
 use super::status::{StatusAnswer, status};
-use super::{Context, Live};
 use crate::store::Retry;
 
 pub(super) fn routes() -> OpenApiRouter<Live> {

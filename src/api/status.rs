@@ -6,8 +6,9 @@ use confirmd_chain::{Height, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Context;
+use super::context::Context;
 use super::endpoints::EndpointState;
+use super::status_problem::StatusProblem;
 use crate::config::Followed;
 use crate::settlement::{NetworkId, WalletKey, rfc3339};
 use crate::store::{
@@ -43,29 +44,6 @@ pub(super) struct StatusAnswer {
     orphans: OrphansAnswer,
     /// What is on its way to endpoints.
     webhooks: WebhooksAnswer,
-}
-
-/// Something that somebody should look at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct StatusProblem {
-    /// What kind of problem, for programs.
-    pub code: String,
-    /// Which network, provider, endpoint or wallet.
-    pub subject: String,
-    /// Since when, where that is known.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    #[serde(serialize_with = "optional_time")]
-    pub since: Option<Timestamp>,
-    /// What to do about it, in words.
-    pub action: String,
-}
-
-fn optional_time<S: serde::Serializer>(
-    time: &Option<Timestamp>,
-    serializer: S,
-) -> std::result::Result<S::Ok, S::Error> {
-    time.map(rfc3339).serialize(serializer)
 }
 
 /// The store.

@@ -10,11 +10,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::{Admin, Reader};
+use super::context::{Context, Live};
+use super::fields::{ActorAnswer, MAX_CONFIRMATIONS, Note, read_confirmations};
 use super::input::{Body, Errors, Field, Parameters};
-use super::intents::{ActorAnswer, MAX_CONFIRMATIONS, Note};
 use super::page::{Page, Paging, time_cursor};
 use super::problem::Problem;
-use super::{Context, Live};
 use crate::config::{Followed, ThresholdSource};
 use crate::settlement::{NetworkId, rfc3339};
 use crate::store::ThresholdChange;
@@ -145,8 +145,7 @@ fn read(body: &Value) -> Result<(Confirmations, Option<String>), Problem> {
     let read = Field::root(body).object(&mut errors).map(|mut object| {
         let expected = format!("a whole number from 1 to {MAX_CONFIRMATIONS}");
         let threshold = object.required("threshold", &expected, &mut errors);
-        let threshold =
-            threshold.and_then(|field| super::intents::read_confirmations(&field, &mut errors));
+        let threshold = threshold.and_then(|field| read_confirmations(&field, &mut errors));
         let actor = object.optional("actor").and_then(|field| field.name(&mut errors));
         object.end(&mut errors);
         (threshold, actor)

@@ -1,47 +1,27 @@
 //! A look at the chain now, for a payer who waits.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use confirmd_chain::{Height, Timestamp};
+use confirmd_chain::Height;
 use futures_util::future::join_all;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::AccountQuery;
-use crate::api::Context;
 use crate::api::auth::Reader;
+use crate::api::context::Context;
+use crate::api::fields::AccountQuery;
 use crate::api::input::Parameters;
 use crate::api::problem::Problem;
-use crate::settlement::{Intent, IntentKey, IntentView, NetworkId, RailView, Status};
+use crate::settlement::{Intent, IntentView, NetworkId, RailView, Status};
 
-/// How often one intent's networks are looked at.
-const LOOK_EVERY_MS: i64 = 5_000;
 /// How long an answer waits for the followers to reach what the providers show.
 const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(4);
 /// How long one network's providers may take to show their newest block.
 const HEADS_WITHIN: Duration = Duration::from_secs(2);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-
-/// When each intent's networks were last looked at.
-#[derive(Clone, Debug, Default)]
-pub struct Looks(Arc<Mutex<BTreeMap<IntentKey, Timestamp>>>);
-
-impl Looks {
-    /// Whether it is time for another look, which is taken then.
-    fn is_due(&self, key: &IntentKey, now: Timestamp) -> bool {
-        let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        looks.retain(|_, at| now.0 - at.0 < LOOK_EVERY_MS);
-        let is_due = !looks.contains_key(key);
-        if is_due {
-            looks.insert(key.clone(), now);
-        }
-        is_due
-    }
-}
 
 /// What a look at the chain found.
 #[derive(Debug, Serialize, ToSchema)]

@@ -10,17 +10,15 @@ use axum::response::{IntoResponse, Response};
 use confirmd_chain::{Timestamp, WatchKey};
 use serde_json::Value;
 
-use super::request::{CreateIntent, Draft, PAST, Request};
-use super::{AccountQuery, IntentAnswer, answer};
+use super::answer::{IntentAnswer, answer, show};
+use super::request::{CreateIntent, Draft, PAST, Request, TRIES};
 use crate::api::auth::{Caller, Writer};
+use crate::api::context::{Context, Live};
+use crate::api::fields::AccountQuery;
 use crate::api::input::{Body, Errors, Parameters};
 use crate::api::problem::Problem;
-use crate::api::{Context, Live};
 use crate::settlement::{self, Intent, IntentKey, NetworkId, Outcome, Rail, State as IntentState};
 use crate::store::{CreateError, NewIntent, Recording};
-
-/// Two requests that make the same intent at once meet in the database; the loser looks again.
-pub(super) const TRIES: u32 = 3;
 
 /// Create an intent
 ///
@@ -74,7 +72,7 @@ async fn attempt(
             let cursors = context.store.cursors().await?;
             (StatusCode::CREATED, answer(&intent, &[], &cursors, context))
         }
-        Made::Before => (StatusCode::OK, super::show(&key, context).await?),
+        Made::Before => (StatusCode::OK, show(&key, context).await?),
         Made::Not => return Ok(None),
     };
     answer.notes = request.notes;

@@ -10,8 +10,8 @@ use confirmd_chain::{
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::api::Context;
 use crate::api::auth::Reader;
+use crate::api::context::Context;
 use crate::api::input::Parameters;
 use crate::api::problem::Problem;
 use crate::settlement::{Credit, Intent, NetworkId, OrphanReason, Role, TransferView, rfc3339};

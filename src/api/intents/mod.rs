@@ -1,5 +1,6 @@
 //! Intents: create, list, look at, change, cancel, verify, and send their webhooks again.
 
+mod answer;
 mod check;
 mod create;
 mod explain;
@@ -9,27 +10,23 @@ mod rails;
 mod request;
 mod verify;
 
-use std::collections::BTreeMap;
-
 use axum::Json;
 use axum::extract::{Path, State};
-use confirmd_chain::Height;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::{Reader, Writer};
+use super::context::{Context, Live};
+use super::fields::{AccountQuery, ActorAnswer, ActorBody};
 use super::input::{OptionalBody, Parameters, parse_time, read_actor};
 use super::page::{Page, Paging, time_cursor};
 use super::problem::Problem;
-use super::{Context, Live};
-use crate::settlement::{self, Credit, Intent, IntentKey, IntentView, NetworkId, Status, rfc3339};
+use crate::settlement::{self, IntentKey, NetworkId, Status, rfc3339};
 use crate::store::{Actor, IntentFilter, Recording, Retry, StoreError};
 
-pub use check::Looks;
-pub(super) use rails::read_network;
-pub(super) use request::{MAX_CONFIRMATIONS, read_confirmations, read_endpoints, read_id};
+use answer::{IntentAnswer, answer, show};
 
 pub(super) fn routes() -> OpenApiRouter<Live> {
     OpenApiRouter::new()
@@ -42,31 +39,6 @@ pub(super) fn routes() -> OpenApiRouter<Live> {
         .routes(routes!(explain::explain))
         .routes(routes!(check::check))
         .routes(routes!(verify::verify))
-}
-
-/// An intent as the API answers it.
-#[derive(Debug, Serialize, ToSchema)]
-struct IntentAnswer {
-    /// Whose it is.
-    account: String,
-    /// What was taken otherwise than asked for, or is worth knowing; only when an intent is created
-    /// or changed.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    notes: Vec<Note>,
-    #[serde(flatten)]
-    intent: IntentView,
-}
-
-/// Something that was taken otherwise than asked for, or is worth knowing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub(super) struct Note {
-    /// What it is about, for programs: `below-floor`, or `contract-payments-unseen` (native coin
-    /// that a contract sends is not seen, since no provider is known to show call traces).
-    pub(super) code: &'static str,
-    /// A JSON pointer into the request's body.
-    pub(super) pointer: String,
-    /// What was done instead, or what to know.
-    pub(super) detail: String,
 }
 
 /// Which intents.
@@ -88,16 +60,6 @@ struct IntentQuery {
     created_to: Option<String>,
     /// The account; an admin who names none sees every one's.
     account: Option<String>,
-}
-
-fn answer(
-    intent: &Intent,
-    credits: &[Credit],
-    cursors: &BTreeMap<NetworkId, Height>,
-    context: &Context,
-) -> IntentAnswer {
-    let view = IntentView::at(intent, credits, cursors, context.clock.now());
-    IntentAnswer { account: intent.key.account.clone(), notes: Vec::new(), intent: view }
 }
 
 /// List intents
@@ -173,23 +135,6 @@ async fn get(
     show(&key, &context).await.map(Json)
 }
 
-/// Whose thing is meant.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "shows the parameters in the OpenAPI document")]
-pub(super) struct AccountQuery {
-    /// The account, where an admin means another than the key's own.
-    account: Option<String>,
-}
-
-async fn show(key: &IntentKey, context: &Context) -> Result<IntentAnswer, Problem> {
-    // First the cursors: an intent read after them is never behind them.
-    let cursors = context.store.cursors().await?;
-    let found = context.store.intent(key).await?;
-    let (intent, credits) = found.ok_or(Problem::NotFound("intent"))?;
-    Ok(answer(&intent, &credits, &cursors, context))
-}
-
 /// Cancel an intent
 ///
 /// Refused with 409 `money-seen` once any transfer was seen. May be repeated. Scope: `write`.
@@ -230,14 +175,6 @@ async fn cancel(
         context.courier.wake();
     }
     Ok(Json(answer(&outcome.intent, &outcome.credits, &cursors, &context)))
-}
-
-/// Who is behind the key.
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "shows the body in the OpenAPI document; it is read field by field")]
-pub(super) struct ActorBody {
-    /// The person, for the history.
-    actor: Option<String>,
 }
 
 /// What a retry did.
@@ -311,21 +248,6 @@ struct TimelineAnswer {
     /// More, such as the event's id.
     #[schema(value_type = Object)]
     data: serde_json::Value,
-}
-
-/// Who caused something.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct ActorAnswer {
-    /// `chain`, `threshold`, `clock`, `key` or `person`.
-    r#type: String,
-    /// The network, the key's name, or the person's.
-    name: String,
-}
-
-impl From<Actor> for ActorAnswer {
-    fn from(actor: Actor) -> Self {
-        Self { r#type: actor.kind, name: actor.name }
-    }
 }
 
 /// Look at an intent's history

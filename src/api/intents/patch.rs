@@ -7,14 +7,14 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::create::TRIES;
+use super::answer::{IntentAnswer, show};
 use super::rails::{CreateRail, ReadRail, address_rails, partly_seen, read_rails};
-use super::request::{MAX_METADATA_BYTES, PAST, read_expiry};
-use super::{AccountQuery, IntentAnswer, Note, show};
+use super::request::{MAX_METADATA_BYTES, PAST, TRIES, read_expiry};
 use crate::api::auth::{Caller, Writer};
+use crate::api::context::{Context, Live};
+use crate::api::fields::{AccountQuery, Note};
 use crate::api::input::{Body, Errors, Field, Parameters};
 use crate::api::problem::Problem;
-use crate::api::{Context, Live};
 use crate::settlement::{self, Intent, IntentKey, Patch, PatchError, Rail};
 use crate::store::{CreateError, Repoint, StoreError};
 

@@ -7,8 +7,8 @@ use qrcode::render::svg;
 use qrcode::{Color, EcLevel, QrCode};
 use utoipa::IntoParams;
 
-use crate::api::Context;
 use crate::api::auth::Reader;
+use crate::api::context::Context;
 use crate::api::input::Parameters;
 use crate::api::problem::Problem;
 

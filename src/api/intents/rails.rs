@@ -6,8 +6,8 @@ use confirmd_chain::{Address, AddressError, Amount, Asset, Chain, Confirmations}
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::Note;
-use crate::api::Context;
+use crate::api::context::Context;
+use crate::api::fields::{Note, read_network};
 use crate::api::input::{Errors, Field};
 use crate::api::problem::Problem;
 use crate::api::wallets::hand_out;
@@ -238,29 +238,6 @@ fn read_rail(
         replaced_at: None,
     };
     Some(ReadRail { rail, destination, floor })
-}
-
-pub(in crate::api) fn read_network<'c>(
-    field: &Field<'_>,
-    context: &'c Context,
-    errors: &mut Errors,
-) -> Option<(NetworkId, &'c Followed)> {
-    let name = field.string(errors)?;
-    let followed = context.followed(name);
-    if followed.is_none() {
-        let followed = context.settings.networks.iter();
-        let ids: Vec<_> = followed.map(|followed| followed.network.id.as_str()).collect();
-        let known = context.settings.registry.network(name);
-        let detail = match (known, nearest(name, ids.iter().copied())) {
-            (Some(_), _) => "is not followed; it takes a section [networks.<id>] in the \
-                             configuration"
-                .to_owned(),
-            (None, Some(near)) => format!("is not known; did you mean `{near}`?"),
-            (None, None) => format!("is not known; followed is {}", list_of(ids)),
-        };
-        errors.add(&field.pointer, detail);
-    }
-    followed.map(|followed| (followed.network.id.as_str().into(), followed))
 }
 
 fn read_asset<'c>(

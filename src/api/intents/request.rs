@@ -8,24 +8,21 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use super::Note;
 use super::rails::{CreateRail, ReadRail, address_rails, clamped, partly_seen, read_rails};
-use crate::api::Context;
+use crate::api::context::Context;
+use crate::api::fields::{Note, read_confirmations, read_endpoints, read_id};
 use crate::api::input::{Errors, Field, Object, parse_time};
 use crate::api::problem::Problem;
-use crate::config::nearest;
 use crate::settlement::{IntentKey, Matching, Rail, Tolerance};
 use crate::webhook::check_url;
 
-const MAX_ID: usize = 128;
-const MAX_ENDPOINTS: usize = 16;
 pub(super) const MAX_METADATA_BYTES: usize = 4 * 1024;
 /// Together with sixteen rails and the metadata it must fit a webhook's body.
 const MAX_DIALECT_DATA_BYTES: usize = 2 * 1024;
-/// As many blocks as are kept: a deeper reorg takes an operator anyway (I5).
-pub(in crate::api) const MAX_CONFIRMATIONS: u32 = 10_000;
 pub(super) const PAST: &str = "is in the past";
 const YEAR_MS: i64 = 365 * 86_400_000;
+/// Two requests that make the same intent at once meet in the database; the loser looks again.
+pub(super) const TRIES: u32 = 3;
 
 /// An expected payment.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -193,31 +190,6 @@ fn sorted(value: &Value) -> String {
     }
 }
 
-pub(in crate::api) fn read_id(object: &mut Object<'_>, errors: &mut Errors) -> Option<String> {
-    let expected = "1 to 128 characters of A-Z, a-z, 0-9 and ._:-";
-    let field = object.required("id", expected, errors)?;
-    let text = field.string(errors)?;
-    let fits = (1..=MAX_ID).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte));
-    if !fits {
-        errors.add(&field.pointer, format!("expected {expected}"));
-    }
-    fits.then(|| text.to_owned())
-}
-
-pub(in crate::api) fn read_confirmations(
-    field: &Field<'_>,
-    errors: &mut Errors,
-) -> Option<Confirmations> {
-    let number = field.value.as_u64().and_then(|number| u32::try_from(number).ok());
-    let number = number.filter(|number| (1..=MAX_CONFIRMATIONS).contains(number));
-    if number.is_none() {
-        errors
-            .add(&field.pointer, format!("expected a whole number from 1 to {MAX_CONFIRMATIONS}"));
-    }
-    number.map(Confirmations)
-}
-
 /// A time that is over by now is no mistake of its own yet: a request that is repeated later is
 /// still the same request.
 pub(super) fn read_expiry(
@@ -239,36 +211,6 @@ pub(super) fn read_expiry(
 fn read_tolerance(field: &Field<'_>, errors: &mut Errors) -> Option<Tolerance> {
     let text = field.string(errors)?;
     text.parse().map_err(|error| errors.add(&field.pointer, format!("{error}"))).ok()
-}
-
-pub(in crate::api) fn read_endpoints(
-    field: &Field<'_>,
-    context: &Context,
-    errors: &mut Errors,
-) -> Option<Vec<String>> {
-    let items = field.array(errors)?;
-    if items.len() > MAX_ENDPOINTS {
-        errors.add(&field.pointer, format!("expected at most {MAX_ENDPOINTS} endpoints"));
-        return None;
-    }
-    let mut names = Vec::new();
-    for item in &items {
-        let Some(name) = item.string(errors) else { continue };
-        if !context.settings.config.endpoints.contains_key(name) {
-            let names = context.settings.config.endpoints.keys();
-            let near = nearest(name, names.map(String::as_str));
-            errors.add(
-                &item.pointer,
-                match near {
-                    Some(near) => format!("no endpoint has this name; did you mean `{near}`?"),
-                    None => "no endpoint has this name; GET /v1/endpoints lists them".to_owned(),
-                },
-            );
-        } else if !names.iter().any(|known| known == name) {
-            names.push(name.to_owned());
-        }
-    }
-    Some(names)
 }
 
 fn read_data(

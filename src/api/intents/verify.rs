@@ -11,10 +11,10 @@ use confirmd_chain::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::AccountQuery;
 use super::explain::read_transaction;
-use crate::api::Context;
 use crate::api::auth::Reader;
+use crate::api::context::Context;
+use crate::api::fields::AccountQuery;
 use crate::api::input::{Body, Errors, Field, Parameters};
 use crate::api::problem::Problem;
 use crate::settlement::{

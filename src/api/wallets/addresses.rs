@@ -5,16 +5,16 @@ use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::hand_out::hand_out;
 use super::request::read_index;
-use super::{AccountQuery, chain_of, look_back_from, unpaid_allowed};
-use crate::api::Context;
 use crate::api::auth::{Reader, Writer};
+use crate::api::context::Context;
+use crate::api::fields::AccountQuery;
 use crate::api::input::{Errors, Field, OptionalBody, Parameters};
 use crate::api::page::{Page, Paging};
 use crate::api::problem::Problem;
 use crate::settlement::{WalletKey, rfc3339};
 use crate::store::{Wallet, WalletAddress, Which};
-use crate::watcher::extend_wallet;
 
 const MAX_EXTERNAL_ID: usize = 128;
 
@@ -103,62 +103,6 @@ fn read_external_id(field: &Field<'_>, errors: &mut Errors) -> Option<String> {
         errors.add(&field.pointer, "expected 1 to 128 characters of A-Z, a-z, 0-9 and ._:-");
     }
     fits.then(|| text.to_owned())
-}
-
-/// Hands an address out; the same again to whoever asks by the same name.
-pub(in crate::api) async fn hand_out(
-    key: &WalletKey,
-    which: Which,
-    name: Option<&str>,
-    context: &Context,
-) -> Result<(Wallet, WalletAddress), Problem> {
-    let gone = || Problem::NotFound("wallet");
-    let wallet = context.store.wallet(key).await?.ok_or_else(gone)?;
-    let chain = chain_of(&wallet.network, context)?;
-    let mut transaction = context.store.begin().await?;
-    // As a follower does: the network is held before anything of it is locked.
-    transaction.lock_network(&wallet.network).await?;
-    let wallet = transaction.lock_wallet(key).await?.ok_or_else(gone)?;
-    if let Some(name) = name
-        && let Some(known) = transaction.address_called(key, name).await?
-    {
-        return match which {
-            Which::Index(index) if index != known.index => Err(Problem::AddressTaken),
-            _ => Ok((wallet, known)),
-        };
-    }
-    refuse_beyond_gap(&wallet, which)?;
-    if let (Some(_), Which::Index(index)) = (&wallet.public_keys, which) {
-        let from = look_back_from(context);
-        extend_wallet(&mut transaction, chain, &wallet, index, from).await?;
-    }
-    let handed = transaction.hand_out(&wallet, which, name, context.clock.now()).await?;
-    let handed = handed.ok_or(match which {
-        Which::Next => Problem::WalletEmpty,
-        Which::Index(_) => Problem::AddressTaken,
-    })?;
-    let wallet = transaction.lock_wallet(key).await?.ok_or_else(gone)?;
-    if wallet.public_keys.is_some() {
-        let from = look_back_from(context);
-        extend_wallet(&mut transaction, chain, &wallet, wallet.next_index, from).await?;
-    }
-    transaction.commit().await?;
-    context.wake(&wallet.network);
-    Ok((wallet, handed))
-}
-
-/// Wallets that are restored from a seed look for payments only so far behind the last one.
-fn refuse_beyond_gap(wallet: &Wallet, which: Which) -> Result<(), Problem> {
-    let is_beyond = match which {
-        Which::Next => unpaid_allowed(wallet) == 0,
-        Which::Index(index) => {
-            index >= wallet.used_end.saturating_add(wallet.gap_limit).max(wallet.next_index)
-        }
-    };
-    match wallet.public_keys {
-        Some(_) if is_beyond => Err(Problem::GapLimit(wallet.gap_limit)),
-        _ => Ok(()),
-    }
 }
 
 /// List a wallet's addresses

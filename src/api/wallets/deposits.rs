@@ -6,8 +6,8 @@ use confirmd_chain::Height;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::api::Context;
 use crate::api::auth::Reader;
+use crate::api::context::Context;
 use crate::api::input::Parameters;
 use crate::api::page::{Page, Paging, time_cursor};
 use crate::api::problem::Problem;

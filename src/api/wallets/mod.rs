@@ -2,6 +2,7 @@
 
 mod addresses;
 mod deposits;
+mod hand_out;
 mod request;
 
 use axum::Json;
@@ -10,20 +11,22 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use confirmd_chain::{Chain, Timestamp};
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::{Reader, Writer};
+use super::context::{Context, Live};
+use super::fields::AccountQuery;
 use super::input::{Body, Errors, Parameters};
 use super::page::{Page, Paging, time_cursor};
 use super::problem::Problem;
-use super::{Context, Live};
 use crate::settlement::{NetworkId, WalletKey, rfc3339};
 use crate::store::{NewAddress, Transaction, Wallet};
 use crate::watcher::extend_wallet;
 
-pub(super) use addresses::hand_out;
+pub(super) use hand_out::hand_out;
+use hand_out::{chain_of, look_back_from, unpaid_allowed};
 use request::{CreateWallet, ImportAddresses, Listed, Request, Source, read_import};
 
 /// With fewer addresses left than these it is time to do something about it.
@@ -66,15 +69,6 @@ struct WalletAnswer {
     created_at: String,
 }
 
-/// Whose wallets.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "shows the parameters in the OpenAPI document")]
-struct AccountQuery {
-    /// The account, where an admin means another than the key's own.
-    account: Option<String>,
-}
-
 async fn answer(wallet: Wallet, context: &Context) -> Result<WalletAnswer, Problem> {
     let available = match wallet.public_keys {
         Some(_) => u64::from(unpaid_allowed(&wallet)),
@@ -93,21 +87,6 @@ async fn answer(wallet: Wallet, context: &Context) -> Result<WalletAnswer, Probl
         low: available < LOW,
         created_at: rfc3339(wallet.created_at),
     })
-}
-
-/// How many more addresses may be handed out until one of them is paid.
-fn unpaid_allowed(wallet: &Wallet) -> u32 {
-    wallet.used_end.saturating_add(wallet.gap_limit).saturating_sub(wallet.next_index)
-}
-
-fn chain_of<'c>(network: &NetworkId, context: &'c Context) -> Result<&'c dyn Chain, Problem> {
-    let chain = context.chains.get(network).ok_or(Problem::NotFound("followed network"))?;
-    Ok(chain.as_ref())
-}
-
-fn look_back_from(context: &Context) -> Timestamp {
-    let look_back = context.settings.config.defaults.look_back;
-    context.clock.now().plus_ms(-i64::try_from(look_back.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Register a wallet

@@ -8,9 +8,9 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use crate::api::Context;
+use crate::api::context::Context;
+use crate::api::fields::{read_confirmations, read_endpoints, read_id, read_network};
 use crate::api::input::{Errors, Field};
-use crate::api::intents::{read_confirmations, read_endpoints, read_id, read_network};
 use crate::settlement::{NetworkId, WalletKey};
 use crate::store::Wallet;
 
