@@ -3,7 +3,7 @@
 use confirmd_chain::{Height, Timestamp, WatchVersion};
 use sqlx::any::AnyRow;
 
-use super::{Result, Store, Transaction, column, optional_number, signed};
+use super::database::{Result, Store, Transaction, column, optional_number, signed};
 use crate::settlement::NetworkId;
 
 /// A range to be looked at again, for one intent on one network.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use confirmd_chain::{BlockHash, Header, Height, Timestamp, Work};
 use sqlx::any::AnyRow;
 
-use super::{Result, Store, Transaction, column, number, parsed, signed};
+use super::database::{Result, Store, Transaction, column, number, parsed, signed};
 use crate::settlement::NetworkId;
 
 fn header(row: &AnyRow) -> Result<Header> {

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use confirmd_chain::Timestamp;
-use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AssertSqlSafe};
 
-use super::outbox::pause;
-use super::{Result, Store, Transaction, column, number, optional_number, parsed};
+use super::database::{Result, Store, Transaction, column, number, optional_number, parsed};
 
 /// Where a delivery stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, utoipa::ToSchema, serde::Serialize)]
@@ -377,4 +376,22 @@ impl Transaction {
         }
         Ok(rows.len() as u64)
     }
+}
+
+pub(super) async fn pause(
+    connection: &mut AnyConnection,
+    endpoint: &str,
+    reason: &str,
+    now: Timestamp,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO paused_endpoints (endpoint, since, reason) VALUES ($1, $2, $3)
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(endpoint)
+    .bind(now.0)
+    .bind(reason)
+    .execute(connection)
+    .await?;
+    Ok(())
 }

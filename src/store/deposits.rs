@@ -8,10 +8,11 @@ use confirmd_chain::{
 use sqlx::any::AnyRow;
 use sqlx::{Any, AssertSqlSafe};
 
-use super::{
-    Found, Result, Store, Transaction, column, json, number, optional_number, parsed, signed,
-    to_json,
+use super::database::{
+    Result, Store, Transaction, column, json, number, optional_number, parsed, signed, to_json,
 };
+use super::events::NewDelivery;
+use super::transfers::Found;
 use crate::settlement::{
     Deposit, DepositMemory, DepositStatus, Event, NetworkId, Place, WalletKey,
 };
@@ -342,7 +343,7 @@ impl Transaction {
         &mut self,
         deposit: &Deposit,
         cursor: Height,
-        events: &[(Event, Vec<super::NewDelivery>)],
+        events: &[(Event, Vec<NewDelivery>)],
         now: Timestamp,
     ) -> Result<()> {
         sqlx::query(

@@ -4,7 +4,7 @@ use confirmd_chain::Timestamp;
 use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
-use super::{Result, Store, Transaction, column, number, signed};
+use super::database::{Result, Store, Transaction, column, number, signed};
 use crate::settlement::Event;
 
 /// An event for one endpoint, rendered in its dialect once and for all (I7).

@@ -6,10 +6,11 @@ use confirmd_chain::{Confirmations, Timestamp, WatchKey};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe};
 
-use super::{
+use super::database::{
     Kind, Result, Store, StoreError, Transaction, column, json, number, optional_number, parsed,
-    rails, to_json, transfers,
+    to_json,
 };
+use super::{rails, transfers};
 use crate::settlement::{
     Credit, FORGOTTEN_AFTER_MS, Intent, IntentKey, NetworkId, Rail, State, Status,
 };

@@ -10,7 +10,7 @@ use std::time::Duration;
 use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
-use super::{Result, Store, column, json, to_json};
+use super::database::{Result, Store, column, json, to_json};
 use crate::settlement::NetworkId;
 
 /// A network's lease that has not run out.

@@ -4,7 +4,8 @@ use confirmd_chain::{Timestamp, Transfer};
 use sqlx::any::AnyRow;
 use sqlx::{Any, AssertSqlSafe};
 
-use super::{Result, StoreError, Transaction, column, rails};
+use super::database::{Result, StoreError, Transaction, column};
+use super::rails;
 use crate::settlement::NetworkId;
 
 /// It is what a rail waits for, or was given to the intent by an admin.

@@ -6,10 +6,11 @@ use confirmd_chain::{Asset, BlockHash, Header, Height, Timestamp, WatchKey, Watc
 use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
-use super::{
-    FollowerStatus, Result, Store, StoreError, Transaction, column, number, optional_number,
-    signed, to_json, unconfirmed,
+use super::database::{
+    Result, Store, StoreError, Transaction, column, number, optional_number, signed, to_json,
 };
+use super::status::FollowerStatus;
+use super::unconfirmed;
 use crate::settlement::NetworkId;
 
 /// The newest committed block of a network.

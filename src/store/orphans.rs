@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use sqlx::{Any, AssertSqlSafe};
 
-use super::{Result, Store, StoreError, Transaction, column, matching, number, transfers};
+use super::database::{Result, Store, StoreError, Transaction, column, number};
+use super::{matching, transfers};
 use crate::settlement::{Credit, IntentKey, NetworkId, OrphanReason, OrphanView, Role};
 
 /// A transfer that settles no intent.

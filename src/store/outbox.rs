@@ -7,11 +7,11 @@
 use std::collections::BTreeMap;
 
 use confirmd_chain::Timestamp;
+use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AssertSqlSafe};
 
-use super::deliveries::{Attempt, DeliveryState};
-use super::{Kind, Result, Store, Transaction, column, number, signed};
+use super::database::{Kind, Result, Store, Transaction, column, number, signed};
+use super::deliveries::{Attempt, DeliveryState, pause};
 
 /// How many waiting retries of an endpoint one success brings forward.
 const BROUGHT_FORWARD: u64 = 10;
@@ -309,22 +309,4 @@ impl Transaction {
             .await?;
         Ok(())
     }
-}
-
-pub(super) async fn pause(
-    connection: &mut AnyConnection,
-    endpoint: &str,
-    reason: &str,
-    now: Timestamp,
-) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO paused_endpoints (endpoint, since, reason) VALUES ($1, $2, $3)
-         ON CONFLICT DO NOTHING",
-    )
-    .bind(endpoint)
-    .bind(now.0)
-    .bind(reason)
-    .execute(connection)
-    .await?;
-    Ok(())
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use confirmd_chain::{Height, Timestamp};
 
-use super::{Actor, NewDelivery, Result, Transaction};
+use super::database::{Result, Transaction};
+use super::events::{Actor, NewDelivery};
 use crate::settlement::{Event, Intent, NetworkId, Outcome, wake_height};
 
 /// What is needed to write an outcome beside the outcome itself.

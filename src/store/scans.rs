@@ -3,7 +3,7 @@
 use confirmd_chain::{Block, BlockHash, Height, Proof, Timestamp};
 use sqlx::any::AnyRow;
 
-use super::{Result, Store, StoreError, Transaction, column, number, signed};
+use super::database::{Result, Store, StoreError, Transaction, column, number, signed};
 use crate::settlement::NetworkId;
 
 /// The most blocks that one row tells of.

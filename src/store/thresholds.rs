@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use confirmd_chain::{Asset, Confirmations, Timestamp};
 use sqlx::any::AnyRow;
 
-use super::{Actor, Result, Store, Transaction, column, number};
+use super::database::{Result, Store, Transaction, column, number};
+use super::events::Actor;
 use crate::settlement::NetworkId;
 
 /// A change of a network's threshold.

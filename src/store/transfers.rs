@@ -9,11 +9,12 @@ use confirmd_chain::{
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
-use super::matching::{AMBIGUOUS, Owner};
-use super::{
+use super::database::{
     Result, Store, StoreError, Transaction, column, json, number, optional_number, parsed, signed,
-    to_json, unconfirmed,
+    to_json,
 };
+use super::matching::{AMBIGUOUS, Owner};
+use super::unconfirmed;
 use crate::settlement::{
     Credit, NetworkId, OrphanReason, OrphanState, OrphanView, Place, Resolution, Role,
 };

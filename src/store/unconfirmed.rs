@@ -7,8 +7,8 @@ use confirmd_chain::{
 };
 use sqlx::any::AnyRow;
 
+use super::database::{Result, Transaction, column, optional_number, signed, to_json};
 use super::matching::RAIL;
-use super::{Result, Transaction, column, optional_number, signed, to_json};
 use crate::settlement::{NetworkId, OrphanState, OrphanView, Sighting};
 
 /// Whose backfills look for spent outpoints, where others have an intent or a wallet.

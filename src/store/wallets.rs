@@ -4,7 +4,7 @@ use confirmd_chain::{Address, Confirmations, Timestamp, WatchKey};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
-use super::{Result, Store, Transaction, column, json, number, optional_number, to_json};
+use super::database::{Result, Store, Transaction, column, json, number, optional_number, to_json};
 use crate::settlement::{NetworkId, WalletKey};
 
 /// A registered wallet.
