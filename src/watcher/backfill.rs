@@ -8,8 +8,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::back_off;
 use super::commit::Committer;
+use super::followed::back_off;
 use crate::store::{Backfill, Fence, StoreError};
 
 /// How many backfills are merged into one look.

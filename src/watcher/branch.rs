@@ -2,7 +2,7 @@
 
 use confirmd_chain::{At, Block, Chain, ChainError, Header, Height, WatchSet};
 
-use super::KEPT_BLOCKS;
+use super::followed::KEPT_BLOCKS;
 use crate::settlement::NetworkId;
 use crate::store::{Cursor, Store, StoreError};
 

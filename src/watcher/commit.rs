@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use confirmd_chain::{Asset, Block, Confirmations, Height, Timestamp, WatchVersion};
 
-use super::KEPT_BLOCKS;
+use super::followed::KEPT_BLOCKS;
 use crate::clock::Clock;
 use crate::settlement::{
     Change, DepositChange, Event, Intent, NetworkId, Retraction, apply, deposit_heights,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use backon::ExponentialBackoff;
 use confirmd_chain::{
-    Asset, At, Block, BlockHash, ChainError, Heads, Height, Timestamp, WatchSet, WatchVersion,
+    At, Block, BlockHash, ChainError, Heads, Height, Timestamp, WatchSet, WatchVersion,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Notify;
@@ -17,20 +17,18 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::backfill::Backfiller;
-use super::branch::BranchError;
 use super::commit::{Committer, Step};
 use super::dispute::{Dispute, Place, Ruling};
+use super::followed::{Followed, back_off};
 use super::mempool::{MempoolWatcher, Noted};
 use super::progress::StatusBoard;
 use super::sharing::Grant;
-use super::{Followed, back_off};
-use crate::store::{Cursor, Fence, StoreError};
+use super::step::{BATCH, StepError};
+use crate::store::{Cursor, Fence};
 
 /// How many irreversible blocks are asked for at once, and committed together.
 const RANGE: u64 = 256;
-/// How many blocks above the irreversible ones are fetched and committed together.
-pub(super) const BATCH: u64 = 32;
-/// How many of them are asked for at the same time.
+/// How many blocks of a [`BATCH`] are asked for at the same time.
 const AHEAD: usize = 4;
 /// How far below the head a network is first scanned at most, where irreversible blocks are older.
 const FIRST_CATCH_UP: u64 = 1_000;
@@ -70,32 +68,6 @@ type ReadAhead = (Height, JoinHandle<Result<Vec<Block>, ChainError>>);
 enum Progress {
     Moved,
     AtTip,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub(super) enum StepError {
-    #[error(transparent)]
-    Chain(#[from] ChainError),
-    #[error("the store fails: {0}")]
-    Store(#[from] StoreError),
-    /// Only an operator can help (I5).
-    #[error("{0}")]
-    Stopped(String),
-    /// The registry that this instance has read is too old.
-    #[error(
-        "intents wait for {0}, which this instance's registry does not name; put it there and \
-         reload it"
-    )]
-    UnknownAsset(Asset),
-}
-
-impl From<BranchError> for StepError {
-    fn from(error: BranchError) -> Self {
-        match error {
-            BranchError::Chain(error) => Self::Chain(error),
-            BranchError::Store(error) => Self::Store(error),
-        }
-    }
 }
 
 impl Follower {

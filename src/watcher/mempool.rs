@@ -12,8 +12,8 @@ use confirmd_chain::{
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::back_off;
 use super::commit::Committer;
+use super::followed::back_off;
 use super::sightings::Sightings;
 use crate::store::{Fence, MempoolStatus, StoreError};
 

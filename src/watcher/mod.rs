@@ -2,7 +2,9 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
+//! | `followed` | one network as its tasks need it, and how they wait for it |
 //! | `follower` | the cursor, block by block; reorgs |
+//! | `step` | how many blocks a step takes at most, and why it may fail |
 //! | `branch` | another branch, held against ours down to the common ancestor |
 //! | `dispute` | whose branch counts, where providers show different ones |
 //! | `progress` | the status and the gauges |
@@ -22,6 +24,7 @@ mod branch;
 mod commit;
 mod dispute;
 mod expiry;
+mod followed;
 mod follower;
 mod housekeeping;
 mod lookahead;
@@ -29,58 +32,14 @@ mod mempool;
 mod progress;
 mod sharing;
 mod sightings;
-
-use std::sync::Arc;
-use std::time::Duration;
-
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use confirmd_chain::{Chain, Confirmations, Height};
-use tokio::sync::Notify;
+mod step;
 
 pub use adjust::{Adjuster, Exempt};
 pub use commit::{Committer, DepositPolicy, Step};
 pub use expiry::Expirer;
+pub use followed::{Followed, KEPT_BLOCKS};
 pub use follower::Follower;
 pub use housekeeping::Housekeeper;
 pub use lookahead::{LookAhead, Lookup, extend_wallet};
 pub use sharing::{Grant, Sharing};
 pub use sightings::Sightings;
-
-/// One network as its follower needs it.
-#[derive(Clone)]
-pub struct Followed {
-    /// Its providers.
-    pub chain: Arc<dyn Chain>,
-    /// The time between two looks at the head.
-    pub poll_interval: Duration,
-    /// The time between two looks at the mempool, where there is one.
-    pub mempool_interval: Duration,
-    /// The first height to scan where no cursor is stored; else the newest irreversible block of that moment.
-    pub start: Option<Height>,
-    /// The confirmations that an intent needs here, for the status.
-    pub threshold: Confirmations,
-    /// How answers are proven, for the status.
-    pub verify: &'static str,
-    /// Woken when an intent is created here.
-    pub new_watches: Arc<Notify>,
-}
-
-impl std::fmt::Debug for Followed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Followed").field("verify", &self.verify).finish_non_exhaustive()
-    }
-}
-
-/// How many blocks below the cursor are kept: a reorg that reaches below them needs an operator
-/// (I5), and no intent can ask for more confirmations.
-pub const KEPT_BLOCKS: u64 = 10_000;
-
-/// Waits between tries: from a quarter of a second to a minute, for ever.
-fn back_off() -> ExponentialBackoff {
-    ExponentialBuilder::default()
-        .with_jitter()
-        .with_min_delay(Duration::from_millis(250))
-        .with_max_delay(Duration::from_mins(1))
-        .without_max_times()
-        .build()
-}

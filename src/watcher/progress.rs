@@ -5,9 +5,10 @@ use std::sync::Arc;
 use confirmd_chain::{Chain, ChainError, Heads, Height, Timestamp};
 use tracing::{error, warn};
 
-use super::follower::{BATCH, StepError};
+use super::commit::Committer;
+use super::followed::Followed;
 use super::mempool::MempoolBoard;
-use super::{Committer, Followed};
+use super::step::{BATCH, StepError};
 use crate::settlement::NetworkId;
 use crate::store::{Cursor, Fence, FollowerState, FollowerStatus, StoreError};
 

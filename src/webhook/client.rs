@@ -20,6 +20,11 @@ const KEPT_BYTES: usize = 4 * 1_024;
 /// The longest text that is kept of an error, in characters.
 const MAX_ERROR: usize = 300;
 
+/// The courier cannot be started.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client of webhooks cannot be built: {0}")]
+pub struct CourierError(#[from] reqwest::Error);
+
 /// Posts to endpoints, with one client for those that may be private and one for the others.
 pub(super) struct Clients {
     public: Client,

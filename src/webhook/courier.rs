@@ -1,7 +1,7 @@
 //! The courier: one task an endpoint, so that a slow or dead one delays only itself (I8).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::counter;
@@ -9,9 +9,11 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::client::{Answer, Clients};
+use super::client::{Answer, Clients, CourierError};
+use super::endpoints::Endpoints;
 use super::recorder::{self, Outcomes};
-use super::{Endpoints, gauges, schedule};
+use super::waker::Waker;
+use super::{gauges, schedule};
 use crate::clock::Clock;
 use crate::config::Endpoint;
 use crate::store::{Attempt, AttemptOutcome, Claimed, Next, Store, StoreError};
@@ -25,11 +27,6 @@ const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(500);
 const GAUGES_EVERY: Duration = Duration::from_secs(5);
 
-/// The courier cannot be started.
-#[derive(Debug, thiserror::Error)]
-#[error("the HTTP client of webhooks cannot be built: {0}")]
-pub struct CourierError(#[from] reqwest::Error);
-
 /// Sends what is in the outbox.
 pub struct Courier {
     context: Arc<Context>,
@@ -41,29 +38,6 @@ struct Context {
     endpoints: Endpoints,
     clock: Clock,
     clients: Clients,
-}
-
-/// Tells the courier that there may be something new. Cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub struct Waker(Arc<Mutex<BTreeMap<String, Arc<Notify>>>>);
-
-impl Waker {
-    /// After a commit that wrote deliveries, or made some due.
-    pub fn wake(&self) {
-        for bell in self.bells().values() {
-            bell.notify_one();
-        }
-    }
-
-    pub(super) fn wake_endpoint(&self, name: &str) {
-        if let Some(bell) = self.bells().get(name) {
-            bell.notify_one();
-        }
-    }
-
-    fn bells(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<Notify>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl std::fmt::Debug for Courier {

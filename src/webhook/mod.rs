@@ -13,6 +13,7 @@
 //! | `client` | one attempt, within its limits |
 //! | `schedule` | what comes after an attempt |
 //! | `courier`, `recorder` | the tasks: one an endpoint (I8), and one that writes outcomes |
+//! | `waker` | tells the courier that there may be something new |
 //! | `trial` | an endpoint tried out, beside the log |
 //! | `gauges` | the metrics of what waits |
 
@@ -26,8 +27,11 @@ mod recorder;
 mod schedule;
 mod signature;
 mod trial;
+mod waker;
 
-pub use courier::{Courier, CourierError, Waker};
+pub use client::CourierError;
+pub use courier::Courier;
 pub use endpoints::{Endpoints, shown_url};
 pub use guard::{UrlError, check_url, is_public};
 pub use trial::{NoWord, Trials};
+pub use waker::Waker;

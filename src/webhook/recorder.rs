@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::courier::Waker;
+use super::waker::Waker;
 use crate::clock::Clock;
 use crate::store::{AttemptOutcome, Store};
 

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use confirmd_chain::{Amount, Timestamp};
 
-use super::CourierError;
-use super::client::{Answer, Clients};
+use super::client::{Answer, Clients, CourierError};
 use crate::clock::Clock;
 use crate::config::{Dialect, Endpoint};
 use crate::settlement::{

@@ -3,10 +3,11 @@
 use confirmd_chain::{At, BlockHash, Header, Heads};
 use tracing::warn;
 
-use super::{Follower, Post, Progress, StepError};
+use super::{Follower, Post, Progress};
 use crate::store::Cursor;
 use crate::watcher::branch::{Branch, Ours};
 use crate::watcher::dispute::{Place, Ruling};
+use crate::watcher::step::StepError;
 
 /// How many branches are remembered to have lost against ours, so as not to weigh them again.
 const LOST_BRANCHES: usize = 64;
