@@ -1,5 +1,5 @@
 //! `surfpool RPC_PORT WS_PORT CONTROL_PORT SLOT_MS clock|manual`: a Solana node on this machine,
-//! with an empty chain and nobody to talk to.
+//! with an empty chain and nobody to talk to. `surfpool --version` starts nothing.
 //!
 //! A slot is closed each SLOT_MS, or by hand: whoever sends a number to the control port, as a
 //! line, has as many closed, and is told which one is open then.
@@ -28,6 +28,10 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments == ["--version"] {
+        println!("surfpool {}", env!("CARGO_PKG_VERSION"));
+        return Ok(());
+    }
     let [rpc_port, ws_port, control_port, slot_ms, slots] = arguments.as_slice() else {
         return Err("usage: surfpool RPC_PORT WS_PORT CONTROL_PORT SLOT_MS clock|manual".into());
     };
