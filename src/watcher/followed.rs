@@ -20,7 +20,8 @@ pub struct Followed {
     pub poll_interval: Duration,
     /// The time between two looks at the mempool, where there is one.
     pub mempool_interval: Duration,
-    /// The first height to scan where no cursor is stored; else the newest irreversible block of that moment.
+    /// The first height to scan where no cursor is stored; none: the newest irreversible block of
+    /// that moment.
     pub start: Option<Height>,
     /// The confirmations that an intent needs here, for the status.
     pub threshold: Confirmations,
