@@ -1,7 +1,7 @@
 //! What tells the courier that there may be something new.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -23,7 +23,7 @@ impl Waker {
         }
     }
 
-    pub(super) fn bells(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<Notify>>> {
+    pub(super) fn bells(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Notify>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

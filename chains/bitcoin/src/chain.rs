@@ -1,6 +1,4 @@
-//! [`Bitcoin`]: the contract, kept by asking one provider after the other.
-
-use std::sync::Once;
+//! The contract, kept by asking one provider after the other.
 
 use async_trait::async_trait;
 use confirmd_chain::{
@@ -8,16 +6,12 @@ use confirmd_chain::{
     Inclusion, Mempool, ProbeReport, Proof, ProviderStatus, ReferenceError, TransactionId, Wallet,
     WalletError, WatchKey, WatchSet, Work,
 };
-use confirmd_rpc::{AskError, Failure, Pool, Provider};
+use confirmd_rpc::{AskError, Failure, Provider};
 use futures_util::future::join_all;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::block::scan;
-use crate::config::BitcoinConfig;
-use crate::headers::Headers;
-use crate::lookup::Recent;
-use crate::mempool::Pending;
-use crate::zmq::Zmq;
+use crate::network::Bitcoin;
 use crate::{Hash256, calls, receiving, script, uri};
 
 /// A provider whose newest block is so many below the newest that was seen lags behind the others,
@@ -28,46 +22,7 @@ const RANGE: u64 = 32;
 /// How many blocks are fetched at the same time.
 const AT_ONCE: usize = 4;
 
-/// A network of Bitcoin's family.
-#[derive(Debug)]
-pub struct Bitcoin {
-    pub(crate) config: BitcoinConfig,
-    pub(crate) pool: Pool,
-    pub(crate) recent: Recent,
-    pub(crate) pending: Pending,
-    headers: Headers,
-    zmq: Zmq,
-    subscribed: Once,
-}
-
 impl Bitcoin {
-    /// A network, asked of these providers.
-    #[must_use]
-    pub fn new(config: BitcoinConfig, pool: Pool) -> Self {
-        Self {
-            config,
-            pool,
-            recent: Recent::default(),
-            pending: Pending::default(),
-            headers: Headers::default(),
-            zmq: Zmq::default(),
-            subscribed: Once::new(),
-        }
-    }
-
-    /// The same, woken by the ZMQ notifications of these nodes: provider and `host:port` of each.
-    #[must_use]
-    pub fn woken_by(mut self, nodes: Vec<(String, String)>) -> Self {
-        self.zmq = Zmq::new(nodes);
-        self
-    }
-
-    /// What the network was configured with.
-    #[must_use]
-    pub fn config(&self) -> &BitcoinConfig {
-        &self.config
-    }
-
     async fn heads_from(&self, provider: &Provider) -> Result<Heads, Failure> {
         calls::check_chain(provider, &self.config).await?;
         let best = calls::best_hash(provider).await?;

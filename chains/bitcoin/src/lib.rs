@@ -14,9 +14,11 @@
 //! | `block` | blocks, proven by their merkle root; what hits a watch |
 //! | `headers` | headers in their place: heights, median times, targets |
 //! | `calls` | one provider's answers, its chain held against ours |
+//! | `recent`, `pending` | where our transactions stood; what was read of a mempool |
+//! | `network` | [`Bitcoin`]: a network, and what is kept of it |
 //! | `mempool` | unconfirmed transactions |
 //! | `lookup` | where a transaction stands |
-//! | `chain` | [`Bitcoin`]: the contract |
+//! | `chain` | the contract |
 //! | `zmq` | notifications that wake a follower early |
 //! | `probe` | a live look at every provider |
 //!
@@ -36,8 +38,11 @@ pub mod header;
 mod headers;
 mod lookup;
 mod mempool;
+mod network;
+mod pending;
 mod probe;
 mod receiving;
+mod recent;
 pub mod script;
 pub mod transaction;
 mod uri;
@@ -46,8 +51,8 @@ pub mod work;
 mod zmq;
 
 pub use address::AddressFormat;
-pub use chain::Bitcoin;
 pub use config::{BitcoinConfig, Identity, ProofOfWork};
 pub use confirmd_rpc::Refusal;
 pub use hash::Hash256;
+pub use network::Bitcoin;
 pub use work::{Anchor, Bits, Difficulty};

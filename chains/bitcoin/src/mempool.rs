@@ -1,14 +1,13 @@
 //! Unconfirmed transactions: a mempool read in portions, and looked through whole.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use confirmd_chain::{FeeRate, Mempool, Unconfirmed, WatchSet};
 use confirmd_rpc::{Failure, Provider};
-use tokio::sync::Mutex;
 
 use crate::block::{Found, outpoint_key};
-use crate::chain::Bitcoin;
+use crate::network::Bitcoin;
+use crate::pending::{Held, Pend, Told};
 use crate::transaction::Transaction;
 use crate::{Hash256, calls};
 
@@ -22,50 +21,6 @@ const BATCH: usize = 100;
 const MOST_BYTES: usize = 256 << 20;
 /// How many held transactions are looked through before other tasks have their turn.
 const TURN: usize = 1_000;
-
-/// The transactions of a mempool that were read, as they are in it now.
-#[derive(Debug, Default)]
-pub(crate) struct Pending(Mutex<Held>);
-
-#[derive(Debug, Default)]
-struct Held {
-    transactions: HashMap<Hash256, Arc<Pend>>,
-    bytes: usize,
-}
-
-#[derive(Debug)]
-struct Pend {
-    /// Without witnesses. Kept instead of what it pays and spends, which is most of it, so that a
-    /// watch which comes later finds it too.
-    bytes: Box<[u8]>,
-    /// What its node says of it, once it hit a watch.
-    told: OnceLock<Told>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Told {
-    fee_rate: Option<FeeRate>,
-    replaceable: bool,
-}
-
-impl Held {
-    /// Forgets what is not in the mempool any more; answers what of it was not read yet.
-    fn keep(&mut self, ids: &[Hash256]) -> Vec<Hash256> {
-        let present: HashSet<&Hash256> = ids.iter().collect();
-        self.transactions.retain(|id, held| {
-            let stays = present.contains(id);
-            self.bytes -= if stays { 0 } else { held.bytes.len() };
-            stays
-        });
-        ids.iter().filter(|id| !self.transactions.contains_key(*id)).copied().collect()
-    }
-
-    fn insert(&mut self, id: Hash256, bytes: Box<[u8]>) {
-        self.bytes += bytes.len();
-        let pend = Pend { bytes, told: OnceLock::new() };
-        self.transactions.insert(id, Arc::new(pend));
-    }
-}
 
 impl Bitcoin {
     /// Reads on in the provider's mempool, and looks through all that was read.

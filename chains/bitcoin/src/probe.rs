@@ -8,7 +8,7 @@ use confirmd_rpc::{Failure, Provider};
 use serde_json::json;
 
 use crate::calls;
-use crate::chain::Bitcoin;
+use crate::network::Bitcoin;
 
 impl Bitcoin {
     pub(crate) async fn probe_one(&self, provider: &Provider) -> ProbeReport {

@@ -5,7 +5,7 @@ use confirmd_chain::{At, BlockHash, Height};
 use confirmd_rpc::{Answer, CallError, Failure, Names, Provider};
 
 use crate::block::Body;
-use crate::chain::Evm;
+use crate::network::Evm;
 use crate::{calls, header};
 
 impl Evm {

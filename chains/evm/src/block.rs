@@ -5,11 +5,11 @@ use alloy_trie::EMPTY_ROOT_HASH;
 use confirmd_chain::{At, Block, Height, Proof, WatchSet, WatchVersion, WatchView};
 use confirmd_rpc::{Answer, Failure, Provider};
 
-use crate::chain::Evm;
 use crate::config::{ReceiptEncoding, Verify};
 use crate::credits::{self, Credit};
 use crate::header::{self, ProvenHeader};
 use crate::logs::{self, Log};
+use crate::network::Evm;
 use crate::receipts::{self, Receipt};
 use crate::traces::BlockTraces;
 use crate::transactions::{self, Transaction, Transactions};

@@ -1,6 +1,4 @@
-//! [`Evm`]: the contract, kept by asking one provider after the other.
-
-use std::sync::Once;
+//! The contract, kept by asking one provider after the other.
 
 use alloy_primitives::{B256, U64};
 use async_trait::async_trait;
@@ -9,76 +7,20 @@ use confirmd_chain::{
     Inclusion, ProbeReport, ProviderStatus, ReferenceError, TransactionId, Wallet, WalletError,
     WatchKey, WatchSet, Witness,
 };
-use confirmd_rpc::{Answer, AskError, Failure, Fault, FaultKind, Pool, Provider, Request};
+use confirmd_rpc::{Answer, AskError, Failure, Fault, FaultKind, Provider, Request};
 use futures_util::future::join_all;
 use serde::Deserialize;
 
 use crate::block::Body;
-use crate::bloom::SourceBlooms;
-use crate::calls::LogFilter;
-use crate::config::{EvmConfig, Finality, Traces, Verify};
-use crate::credits::Sources;
-use crate::internal::Tracers;
-use crate::range::Window;
+use crate::config::{Finality, Traces, Verify};
+use crate::network::Evm;
 use crate::{address, calls, header, references, uri, wallet};
 
 /// So much older than the newest block that was seen, a provider's newest block shows that it
 /// lags behind the others, or behind what it said before.
 const STALE_AFTER_MS: i64 = 30_000;
 
-/// An EVM network.
-#[derive(Debug)]
-pub struct Evm {
-    pub(crate) config: EvmConfig,
-    pub(crate) pool: Pool,
-    pub(crate) sources: Sources,
-    pub(crate) filter: LogFilter,
-    pub(crate) blooms: SourceBlooms,
-    pub(crate) tracers: Tracers,
-    window: Window,
-    subscribed: Once,
-}
-
 impl Evm {
-    /// A network, asked of these providers.
-    ///
-    /// # Errors
-    /// [`ChainError::Misconfigured`] where the configuration cannot be kept; it says why.
-    pub fn new(config: EvmConfig, pool: Pool) -> Result<Self, ChainError> {
-        if let Some(problem) = config.problem() {
-            return Err(ChainError::Misconfigured(problem));
-        }
-        let raw = |contract: &Address| {
-            address::raw(contract).ok_or_else(|| {
-                let network = &config.network;
-                ChainError::Misconfigured(format!("{network}: {contract} is no address"))
-            })
-        };
-        let proxies = &config.fee_proxies;
-        let native_proxy = proxies.native.as_ref().filter(|_| config.native);
-        let sources = Sources {
-            tokens: config.tokens.iter().map(raw).collect::<Result<_, _>>()?,
-            token_proxy: proxies.erc20.as_ref().map(raw).transpose()?,
-            native_proxy: native_proxy.map(raw).transpose()?,
-        };
-        Ok(Self {
-            filter: LogFilter::new(&sources),
-            blooms: SourceBlooms::new(&sources),
-            sources,
-            tracers: Tracers::default(),
-            config,
-            pool,
-            window: Window::default(),
-            subscribed: Once::new(),
-        })
-    }
-
-    /// What the network was configured with.
-    #[must_use]
-    pub fn config(&self) -> &EvmConfig {
-        &self.config
-    }
-
     async fn heads_from(&self, provider: &Provider) -> Result<Heads, Failure> {
         calls::check_chain(provider, self.config.chain_id).await?;
         let mut requests = vec![calls::latest()?];

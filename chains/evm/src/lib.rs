@@ -13,11 +13,14 @@
 //! | `bloom` | what a header's bloom rules out |
 //! | `credits` | from all of these to the contract's transfers |
 //! | `calls` | one provider's answers, its chain id held against ours |
-//! | `internal` | which provider shows call traces |
+//! | `tracers`, `window` | which providers show call traces; how many blocks they take at once |
+//! | `network` | [`Evm`]: a network, and what is kept of it |
+//! | `internal` | call traces, asked of the provider that shows them |
 //! | `block` | one block, by receipts or by logs |
 //! | `range` | many irreversible blocks |
 //! | `agreement` | what a provider names at some heights, beside what others name there |
-//! | `chain` | [`Evm`]: the contract |
+//! | `lookup` | where a transaction stands |
+//! | `chain` | the contract |
 //! | `probe` | a live look at every provider |
 //! | `uri` | payment URIs (EIP-681) |
 //! | `wallet` | addresses from extended public keys |
@@ -38,19 +41,22 @@ pub mod header;
 mod internal;
 pub mod logs;
 mod lookup;
+mod network;
 mod probe;
 mod range;
 pub mod receipts;
 pub mod references;
 mod rlp;
+mod tracers;
 pub mod traces;
 pub mod transactions;
 mod uri;
 mod wallet;
+mod window;
 
 pub use address::parse_address;
-pub use chain::Evm;
 pub use config::{EvmConfig, FeeProxies, Finality, ReceiptEncoding, Tag, Traces, Verify};
 pub use confirmd_rpc::Refusal;
+pub use network::Evm;
 pub use references::reference_topic;
 pub use wallet::parse_wallet;

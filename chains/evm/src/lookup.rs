@@ -6,8 +6,8 @@ use confirmd_rpc::{CallError, Failure, Provider};
 use serde::Deserialize;
 
 use crate::calls;
-use crate::chain::Evm;
 use crate::header::block_hash;
+use crate::network::Evm;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

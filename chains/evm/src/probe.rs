@@ -9,8 +9,8 @@ use confirmd_rpc::{CallError, Provider};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::chain::Evm;
 use crate::config::Verify;
+use crate::network::Evm;
 use crate::references;
 use crate::traces::TraceMethod;
 

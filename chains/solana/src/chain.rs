@@ -1,6 +1,4 @@
-//! [`Solana`]: the contract, kept by asking one provider after the other.
-
-use std::sync::Once;
+//! The contract, kept by asking one provider after the other.
 
 use async_trait::async_trait;
 use confirmd_chain::{
@@ -8,11 +6,11 @@ use confirmd_chain::{
     Inclusion, ProbeReport, ProviderStatus, ReferenceError, TransactionId, Wallet, WalletError,
     WatchKey, WatchSet, Witness,
 };
-use confirmd_rpc::{Failure, Fault, FaultKind, Names, Pool, Provider, Request};
+use confirmd_rpc::{Failure, Fault, FaultKind, Names, Provider, Request};
 use futures_util::future::join_all;
 
-use crate::config::{FINAL_DEPTH, SolanaConfig, Token};
-use crate::scan::Rules;
+use crate::config::FINAL_DEPTH;
+use crate::network::Solana;
 use crate::{address, calls, memo, uri};
 
 /// A provider whose newest block is so many slots below the newest that was seen lags behind the
@@ -23,33 +21,7 @@ const RANGE: u64 = 32;
 /// The most blocks whose slots are named at once.
 const SLOTS: u64 = 1_000;
 
-/// A cluster of Solana.
-#[derive(Debug)]
-pub struct Solana {
-    pub(crate) config: SolanaConfig,
-    pub(crate) pool: Pool,
-    pub(crate) rules: Rules,
-    subscribed: Once,
-}
-
 impl Solana {
-    /// A cluster, asked of these providers.
-    ///
-    /// # Errors
-    /// [`ChainError::Misconfigured`] where the configuration cannot be kept; it says why.
-    pub fn new(config: SolanaConfig, pool: Pool) -> Result<Self, ChainError> {
-        if let Some(problem) = config.problem() {
-            return Err(ChainError::Misconfigured(problem));
-        }
-        Ok(Self { rules: Rules::new(&config), config, pool, subscribed: Once::new() })
-    }
-
-    /// What the cluster was configured with.
-    #[must_use]
-    pub fn config(&self) -> &SolanaConfig {
-        &self.config
-    }
-
     /// The newest block is never so far above the final ones that a count of slots would call one
     /// final before the cluster does.
     pub(crate) async fn heads_from(&self, provider: &Provider) -> Result<Heads, Failure> {
@@ -85,13 +57,6 @@ impl Solana {
             names.push(header.map(|header| header.hash));
         }
         Ok((newest, names))
-    }
-
-    fn token(&self, asset: &Asset) -> Option<&Token> {
-        match asset {
-            Asset::Native => None,
-            Asset::Token(mint) => self.config.tokens.iter().find(|token| token.mint == *mint),
-        }
     }
 }
 

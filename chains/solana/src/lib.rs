@@ -11,8 +11,9 @@
 //! | `scan` | what in a block hits a watch |
 //! | `calls` | one provider's answers, its cluster held against ours; Agave's error codes |
 //! | `slots` | blocks by slot, and which slots were skipped |
+//! | `network` | [`Solana`]: a cluster, and what is kept of it |
 //! | `lookup` | where a transaction stands |
-//! | `chain` | [`Solana`]: the contract |
+//! | `chain` | the contract |
 //! | `probe` | a live look at every provider |
 //! | `uri` | payment URIs (Solana Pay) |
 //!
@@ -30,13 +31,13 @@ mod credits;
 mod json;
 mod lookup;
 mod memo;
+mod network;
 mod probe;
 pub mod scan;
 mod slots;
 mod uri;
 
-pub use address::TokenProgram;
-pub use address::parse_address;
-pub use chain::Solana;
+pub use address::{TokenProgram, parse_address};
 pub use config::{FINAL_DEPTH, SolanaConfig, Token};
 pub use confirmd_rpc::Refusal;
+pub use network::Solana;

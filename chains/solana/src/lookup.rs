@@ -4,7 +4,7 @@ use confirmd_chain::{At, ChainError, Inclusion, TransactionId};
 use confirmd_rpc::{AskError, Failure, Provider};
 
 use crate::calls;
-use crate::chain::Solana;
+use crate::network::Solana;
 
 const SIGNATURE_BYTES: usize = 64;
 /// The most characters that so many bytes have in base58.

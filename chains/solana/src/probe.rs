@@ -8,7 +8,7 @@ use confirmd_rpc::{Failure, Provider};
 
 use crate::block::Detail;
 use crate::calls;
-use crate::chain::Solana;
+use crate::network::Solana;
 
 impl Solana {
     pub(crate) async fn probe_one(&self, provider: &Provider) -> ProbeReport {

@@ -10,7 +10,7 @@ use confirmd_rpc::{Answer, Failure, Provider};
 use futures_util::{StreamExt, stream};
 
 use crate::block::{Detail, RawBlock};
-use crate::chain::Solana;
+use crate::network::Solana;
 use crate::{calls, scan};
 
 /// How many blocks of a range are fetched at the same time. Each may be several MB.
