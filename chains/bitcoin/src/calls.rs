@@ -230,8 +230,7 @@ struct HeaderJson<'a> {
 /// Puts the 80 bytes together again, whose hash is then what was asked for or not.
 fn read_header(answer: &Answer, asked: Hash256) -> Result<(RawHeader, u64), Refusal> {
     let malformed = |what: &str| Refusal::malformed(format!("a header whose {what} is none"));
-    let json: HeaderJson<'_> =
-        answer.decode().map_err(|error| Refusal::malformed(error.to_string()))?;
+    let json: HeaderJson<'_> = answer.decode()?;
     let hash = |text: &str, what| text.parse::<Hash256>().map_err(|_| malformed(what));
     // The version is a signed number of 32 bits, which some show as one without a sign.
     let version = i32::try_from(json.version).map(i32::to_le_bytes);

@@ -156,6 +156,7 @@ impl Evm {
             false => Some(calls::receipts(provider, &body.header.hash).await?),
         };
         let receipts = match &answer {
+            // Null is never an empty list (F4).
             Some(answer) => answer.decode()?,
             None => Vec::new(),
         };

@@ -119,14 +119,6 @@ impl Receipt<'_> {
     }
 }
 
-/// Reads a block's receipts. Null is never an empty list (F4).
-///
-/// # Errors
-/// When the JSON is no list of receipts.
-pub fn read(json: &[u8]) -> Result<Vec<Receipt<'_>>, Refusal> {
-    Ok(serde_json::from_slice(json)?)
-}
-
 /// Holds a block's receipts against its transactions (one each, in order) and refuses logs of
 /// other blocks and wrong indexes (F5). Proves nothing yet.
 ///
