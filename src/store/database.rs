@@ -105,7 +105,7 @@ pub struct Store {
     pub(super) kind: Kind,
     pub(super) instance: Arc<str>,
     /// Held while this process uses the SQLite file.
-    pub(super) _lock: Option<Arc<File>>,
+    pub(super) lock: Option<Arc<File>>,
 }
 
 /// A transaction that writes.
@@ -158,10 +158,15 @@ impl Store {
         Ok(self.read.begin_with(begin).await?)
     }
 
-    /// Waits for open work and closes the connections.
+    /// Waits for open work and closes the connections. Another process, or this one, may open the
+    /// store again.
     pub async fn close(&self) {
         self.read.close().await;
         self.write.close().await;
+        // Not by dropping the file: a task that ends a moment later may still hold it.
+        if let Some(Err(error)) = self.lock.as_ref().map(|lock| lock.unlock()) {
+            tracing::warn!(%error, "the SQLite file stays locked until this process ends");
+        }
     }
 }
 

@@ -78,7 +78,7 @@ impl Store {
             read,
             kind: Kind::Sqlite,
             instance: instance(),
-            _lock: Some(Arc::new(lock)),
+            lock: Some(Arc::new(lock)),
         })
     }
 
@@ -99,7 +99,7 @@ impl Store {
             read: pool,
             kind: Kind::Postgres,
             instance: instance(),
-            _lock: None,
+            lock: None,
         })
     }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use confirmd::clock::Clock;
 use confirmd::daemon::Daemon;
+use confirmd::store::Store;
 
 use crate::rig::{Options, Rig};
 
@@ -40,6 +41,17 @@ async fn a_second_daemon_on_the_same_file_is_refused_with_a_clear_message() {
     let refused = Daemon::start(rig.settings(), Clock::system()).await.expect_err("it is in use");
     let words = refused.to_string();
     assert!(words.contains("confirmd.db is in use by another confirmd; stop that one"), "{words}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_free_once_its_store_is_closed_whoever_still_holds_the_store() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite://{}", folder.path().join("confirmd.db").display());
+    let store = Store::open(&url).await.expect("opens");
+    let held_on_to = store.clone();
+    store.close().await;
+    Store::open(&url).await.expect("opens again");
+    drop(held_on_to);
 }
 
 #[tokio::test(flavor = "multi_thread")]
