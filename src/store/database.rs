@@ -7,12 +7,12 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use confirmd_chain::Height;
+use confirmd_chain::{Height, Timestamp};
 use sqlx::any::AnyRow;
 use sqlx::{Any, AnyPool, Row};
 
 use super::tally::Tally;
-use crate::settlement::NetworkId;
+use crate::settlement::{Event, NetworkId};
 
 /// Which database holds the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +113,8 @@ pub struct Transaction {
     pub(super) inner: sqlx::Transaction<'static, Any>,
     pub(super) kind: Kind,
     pub(super) tally: Tally,
+    /// What the commit adds to the log, and when it was recorded.
+    pub(super) events: Vec<(Event, Timestamp)>,
 }
 
 impl Store {
@@ -146,7 +148,7 @@ impl Store {
             Kind::Sqlite => self.write.begin_with("BEGIN IMMEDIATE").await?,
             Kind::Postgres => self.write.begin().await?,
         };
-        Ok(Transaction { inner, kind: self.kind, tally: Tally::default() })
+        Ok(Transaction { inner, kind: self.kind, tally: Tally::default(), events: Vec::new() })
     }
 
     /// Begins to read what belongs together as it stood at one moment.
@@ -175,8 +177,9 @@ impl Transaction {
     ///
     /// # Errors
     /// When the database fails; then nothing of it was written.
-    pub async fn commit(self) -> Result<()> {
+    pub async fn commit(mut self) -> Result<()> {
         let began = Instant::now();
+        self.append_events().await?;
         self.inner.commit().await?;
         metrics::histogram!("confirmd_store_commit_duration_seconds").record(began.elapsed());
         self.tally.publish();

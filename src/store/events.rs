@@ -4,7 +4,7 @@ use confirmd_chain::Timestamp;
 use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
-use super::database::{Result, Store, Transaction, column, number, signed};
+use super::database::{Kind, Result, Store, Transaction, column, number, signed};
 use crate::settlement::Event;
 
 /// An event for one endpoint, rendered in its dialect once and for all (I7).
@@ -192,33 +192,18 @@ impl Store {
 }
 
 impl Transaction {
-    /// Writes an event to the log, and with it what goes to each endpoint.
+    /// Writes what goes to each endpoint of an event, and the event to the log when the transaction
+    /// is committed.
     ///
     /// # Errors
-    /// When the database fails; also when the subject already has an event of this sequence.
+    /// When the database fails.
     pub async fn record_event(
         &mut self,
         event: &Event,
         deliveries: &[NewDelivery],
         now: Timestamp,
     ) -> Result<()> {
-        sqlx::query(
-            "INSERT INTO events (id, account, subject, intent, sequence, type, timestamp,
-                 created_at, body)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        )
-        .bind(event.id.as_str())
-        .bind(&event.account)
-        .bind(&event.subject)
-        .bind(event.intent.as_deref())
-        .bind(i64::from(event.sequence))
-        .bind(event.kind.as_str())
-        .bind(event.timestamp.0)
-        .bind(now.0)
-        .bind(event.body())
-        .execute(&mut *self.inner)
-        .await?;
-        self.tally.events.push(event.kind);
+        self.events.push((event.clone(), now));
         for delivery in deliveries {
             sqlx::query(
                 "INSERT INTO deliveries (id, event, type, account, subject, intent, sequence,
@@ -237,6 +222,40 @@ impl Transaction {
             .bind(now.0)
             .execute(&mut *self.inner)
             .await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the log's new events, last of all that a transaction writes. PostgreSQL hands out
+    /// positions before a commit: whoever has one holds the log until then, so that none appears
+    /// behind one that a reader has seen already.
+    ///
+    /// # Errors
+    /// When the database fails; also when a subject already has an event of a sequence.
+    pub(super) async fn append_events(&mut self) -> Result<()> {
+        if !self.events.is_empty() && self.kind == Kind::Postgres {
+            sqlx::query("SELECT 1 FROM pg_advisory_xact_lock(hashtextextended('events', 1))")
+                .execute(&mut *self.inner)
+                .await?;
+        }
+        for (event, now) in &self.events {
+            sqlx::query(
+                "INSERT INTO events (id, account, subject, intent, sequence, type, timestamp,
+                     created_at, body)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            )
+            .bind(event.id.as_str())
+            .bind(&event.account)
+            .bind(&event.subject)
+            .bind(event.intent.as_deref())
+            .bind(i64::from(event.sequence))
+            .bind(event.kind.as_str())
+            .bind(event.timestamp.0)
+            .bind(now.0)
+            .bind(event.body())
+            .execute(&mut *self.inner)
+            .await?;
+            self.tally.events.push(event.kind);
         }
         Ok(())
     }

@@ -1,9 +1,11 @@
 //! The outbox alone: order, claims, and sending again.
 
+use confirmd::settlement::EventKind;
 use confirmd::store::{Attempt, Claimed, DeliveryFilter, DeliveryState, Next, Retry, Store};
 use confirmd_chain::Timestamp;
+use xtask::postgres::Database;
 
-use crate::support::{START, commit, on_both, only, orders};
+use crate::support::{START, commit, event, intent, on_both, only, orders};
 
 const MINUTE: i64 = 60_000;
 
@@ -175,6 +177,31 @@ async fn retries_reach_what_is_dead_or_waiting_and_keep_the_attempts_i7() {
         assert_eq!(retry(Retry::One("dlv_unknown")).await, 0);
     })
     .await;
+}
+
+/// Writers of SQLite queue up, so there is but one there.
+#[tokio::test]
+async fn an_event_that_is_committed_later_stands_behind_what_was_read_on_postgresql() {
+    let database = Database::create("webhooks").await.unwrap();
+    let store = Store::open(database.url()).await.unwrap();
+    let record = async |id: &str| {
+        let event = event(&intent(id, &[]), &[], 100, 1, EventKind::PaymentDetected);
+        let mut transaction = store.begin().await.unwrap();
+        transaction.record_event(&event, &[], START).await.unwrap();
+        transaction
+    };
+    let read = async |after| {
+        let events = store.events(None, after, None, None, 10).await.unwrap();
+        events.into_iter().map(|event| (event.position, event.intent.unwrap())).collect::<Vec<_>>()
+    };
+    let slow = record("slow").await;
+    record("quick").await.commit().await.unwrap();
+    let (position, first) = read(0).await.remove(0);
+    assert_eq!(first, "quick");
+    slow.commit().await.unwrap();
+    let (_, second) = read(position).await.remove(0);
+    assert_eq!(second, "slow");
+    store.close().await;
 }
 
 #[tokio::test]
