@@ -3,6 +3,7 @@
 use confirmd_chain::{Amount, Timestamp, Transfer, TransferId};
 use serde::Serialize;
 
+use super::credit::OrphanReason;
 use super::ids::NetworkId;
 use super::intent::{Intent, Status};
 use super::rail::{AmountPolicy, Matching, Rail};
@@ -16,6 +17,9 @@ pub struct Claim<'a> {
     pub transfers: &'a [Transfer],
     /// Those of them that something else was given.
     pub used: &'a [TransferId],
+    /// Why the intent set it aside, where it did: then it pays nothing, whatever it looks like by
+    /// itself.
+    pub set_aside: Option<OrphanReason>,
     /// When it was paid.
     pub credit_time: Timestamp,
 }
@@ -42,6 +46,18 @@ pub enum Mismatch {
     Expired,
 }
 
+impl From<OrphanReason> for Mismatch {
+    fn from(reason: OrphanReason) -> Self {
+        match reason {
+            OrphanReason::WrongAsset => Self::InvalidToken,
+            OrphanReason::Ambiguous => Self::MemoMismatch,
+            OrphanReason::WrongAmount | OrphanReason::Underpaid => Self::AmountMismatch,
+            OrphanReason::Surplus | OrphanReason::OtherRail => Self::AlreadyUsed,
+            OrphanReason::Late | OrphanReason::Cancelled => Self::Expired,
+        }
+    }
+}
+
 /// The rail that a transaction pays by itself, by its place in the intent's list.
 ///
 /// # Errors
@@ -57,7 +73,8 @@ pub fn verify(intent: &Intent, claim: &Claim<'_>) -> Result<usize, Mismatch> {
         (Ok(place), _) | (_, Ok(place)) => Ok(place),
         (Err(best), Err(next)) => Err(best.max(next)),
     });
-    best.unwrap_or(Err(Mismatch::InvalidDestination))
+    let place = best.unwrap_or(Err(Mismatch::InvalidDestination))?;
+    claim.set_aside.map_or(Ok(place), |reason| Err(reason.into()))
 }
 
 fn judge(intent: &Intent, rail: &Rail, claim: &Claim<'_>) -> Result<(), Mismatch> {
@@ -77,7 +94,7 @@ fn judge(intent: &Intent, rail: &Rail, claim: &Claim<'_>) -> Result<(), Mismatch
         return Err(Mismatch::AmountMismatch);
     }
     let unused = keep(Mismatch::AlreadyUsed, &|transfer| !claim.used.contains(&transfer.id))?;
-    if !is_enough(intent, rail, &unused) || intent.state.status == Status::Confirmed {
+    if !is_enough(intent, rail, &unused) || is_paid(intent, rail) {
         return Err(Mismatch::AlreadyUsed);
     }
     let is_late = claim.credit_time > intent.expires_at;
@@ -85,6 +102,18 @@ fn judge(intent: &Intent, rail: &Rail, claim: &Claim<'_>) -> Result<(), Mismatch
         return Err(Mismatch::Expired);
     }
     Ok(())
+}
+
+/// Whether the rail takes nothing more. Until it is confirmed, what is paid beyond an amount that is
+/// not exact counts as overpaid.
+fn is_paid(intent: &Intent, rail: &Rail) -> bool {
+    match intent.state.status {
+        Status::Confirmed => true,
+        Status::Confirming => {
+            rail.policy == AmountPolicy::Exact || rail.matching == Matching::ExactAmount
+        }
+        _ => false,
+    }
 }
 
 fn is_enough(intent: &Intent, rail: &Rail, paid: &[&Transfer]) -> bool {

@@ -317,14 +317,17 @@ async fn a_claimed_payment_is_judged_on_solana_i11() {
     let exactly = scene.pay(&shop, 5 * USDC, "shop:1").await;
     scene.mine(4).await;
     scene.until_scanned().await;
+    let last = if exactly.ends_with('2') { '3' } else { '2' };
+    let nobodys = format!("{}{last}", &exactly[..exactly.len() - 1]);
     let cases = [
         (elsewhere.as_str(), "INVALID_DESTINATION"),
         (unnamed.as_str(), "MEMO_MISMATCH"),
         (less.as_str(), "AMOUNT_MISMATCH"),
+        // Four and five make more than five: both were set aside.
+        (exactly.as_str(), "AMOUNT_MISMATCH"),
         (wrong_token.as_str(), "INVALID_TOKEN"),
         (failed.as_str(), "TRANSACTION_FAILED"),
-        // A signature that nobody made.
-        (&format!("1{}", &exactly[1..]), "TRANSACTION_NOT_FOUND"),
+        (&nobodys, "TRANSACTION_NOT_FOUND"),
     ];
     for (transaction, reason) in cases {
         let answer = scene.verify("order-1", transaction).await;
@@ -332,8 +335,22 @@ async fn a_claimed_payment_is_judged_on_solana_i11() {
     }
     let (code, looked) = scene.rig.post("/v1/intents/order-1/check", json!({})).await;
     assert_eq!(code, 200, "{looked}");
-    // Four and five make more than five: that run is set aside, so none of the two pays.
     assert_eq!(looked["status"], "pending", "{looked}");
+
+    let order = json!({ "memo": "shop:3", "amount_policy": "exact", "confirmations": 32 });
+    scene.expect("order-3", &shop, "USDC", "5", order).await;
+    let pays = scene.pay(&shop, 5 * USDC, "shop:3").await;
+    scene.mine(2).await;
+    scene.rig.until_status("order-3", "confirming").await;
+    let again = scene.pay(&shop, 5 * USDC, "shop:3").await;
+    for slots in [2, 4, 40] {
+        scene.mine(slots).await;
+        scene.until_scanned().await;
+        let answer = scene.verify("order-3", &pays).await;
+        assert_eq!((&answer["matches"], &answer["reason"]), (&json!(true), &json!(null)));
+        let answer = scene.verify("order-3", &again).await;
+        assert_eq!(answer["reason"], "ALREADY_USED", "{answer}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

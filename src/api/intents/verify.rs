@@ -152,7 +152,11 @@ impl Question<'_> {
         transfers.retain(|transfer| transfer.id.transaction == self.transaction);
         let used = self.used(network).await?;
         let credit_time = self.credit_time(network, &found.header);
-        let claim = Claim { network, transfers: &transfers, used: &used, credit_time };
+        let set_aside = self.own(network).find_map(|credit| match credit.role {
+            Role::Orphan(reason) => Some(reason),
+            _ => None,
+        });
+        let claim = Claim { network, transfers: &transfers, used: &used, set_aside, credit_time };
         Ok(match judge(&self.intent, &claim) {
             Ok(rail) => self.shown(None, network, height, self.intent.required_by(rail)),
             Err(mismatch) => self.shown(Some(mismatch), network, height, required),
@@ -161,11 +165,16 @@ impl Question<'_> {
 
     /// When it was paid: by its block, or by when it was first seen here.
     fn credit_time(&self, network: &NetworkId, header: &Header) -> Timestamp {
-        let own = self
-            .credits
-            .iter()
-            .find(|credit| credit.network == *network && credit.id.transaction == self.transaction);
-        own.map_or(header.time, |credit| credit.credit_time.min(header.time))
+        let seen = self.own(network).map(|credit| credit.credit_time).min();
+        seen.map_or(header.time, |seen| seen.min(header.time))
+    }
+
+    /// What the transaction was to the intent so far.
+    fn own(&self, network: &NetworkId) -> impl Iterator<Item = &Credit> {
+        let is_own = |credit: &&Credit| {
+            credit.network == *network && credit.id.transaction == self.transaction
+        };
+        self.credits.iter().filter(is_own)
     }
 
     /// Its transfers that another intent or a wallet was given, or that came when the intent was
