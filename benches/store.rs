@@ -124,6 +124,7 @@ fn block(height: u64, hits: u64) -> Block {
             parent: hash(height - 1),
             parent_height: Height(height - 1),
             time: Timestamp::from_seconds(height),
+            mined_at: Timestamp::from_seconds(height),
             work: Work::ONE,
         },
         transfers: ((height - 1) * hits + 1..=height * hits).map(transfer).collect(),

@@ -33,7 +33,8 @@ CREATE TABLE blocks (
     hash          TEXT   NOT NULL,
     parent        TEXT   NOT NULL,
     parent_height BIGINT NOT NULL,                -- the network skipped those between
-    time          BIGINT NOT NULL,
+    time          BIGINT NOT NULL,                -- as the chain counts it
+    mined_at      BIGINT NOT NULL,                -- as its maker wrote it
     work          TEXT   NOT NULL,                -- what it adds to its branch's weight
     PRIMARY KEY (network, height)
 );

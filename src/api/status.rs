@@ -12,7 +12,7 @@ use super::status_problem::StatusProblem;
 use crate::config::Followed;
 use crate::settlement::{NetworkId, WalletKey, rfc3339};
 use crate::store::{
-    EndpointCounts, FollowerState, FollowerStatus, MempoolStatus, NetworkRow, OrphanFilter,
+    BesideStatus, EndpointCounts, FollowerState, FollowerStatus, NetworkRow, OrphanFilter,
     ProviderState, Result, Store,
 };
 
@@ -96,6 +96,8 @@ pub(super) struct NetworkAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     mempool: Option<MempoolAnswer>,
     #[serde(skip)]
+    look_back: Option<BesideStatus>,
+    #[serde(skip)]
     since: Option<Timestamp>,
 }
 
@@ -120,8 +122,8 @@ enum MempoolState {
     Stalled,
 }
 
-impl From<MempoolStatus> for MempoolAnswer {
-    fn from(MempoolStatus { reason, since }: MempoolStatus) -> Self {
+impl From<BesideStatus> for MempoolAnswer {
+    fn from(BesideStatus { reason, since }: BesideStatus) -> Self {
         let state = match reason {
             None => MempoolState::Following,
             Some(_) => MempoolState::Stalled,
@@ -218,7 +220,16 @@ fn network(
         None => FollowerStatus { since: now, ..FollowerStatus::default() },
     };
     let FollowerStatus {
-        state, reason, since, head, finalized, lag_ms, providers, mempool, ..
+        state,
+        reason,
+        since,
+        head,
+        finalized,
+        lag_ms,
+        providers,
+        mempool,
+        look_back,
+        ..
     } = status;
     let scanned = row.and_then(|row| row.cursor.as_ref()).map(|cursor| cursor.height);
     let lag = |head: Height| scanned.map(|scanned| head.0.saturating_sub(scanned.0));
@@ -239,6 +250,7 @@ fn network(
         watches,
         providers,
         mempool: mempool.map(MempoolAnswer::from),
+        look_back,
         since: Some(since).filter(|since| since.0 > 0),
     }
 }
@@ -280,6 +292,16 @@ impl NetworkAnswer {
             let subject = self.network.clone();
             let since = Some(*since);
             problems.push(StatusProblem { since, ..problem("mempool-stalled", subject, action) });
+        }
+        if let Some(BesideStatus { reason: Some(reason), since }) = &self.look_back {
+            let action = format!(
+                "Payments from before their intents were created are not found at present, and \
+                 these intents do not expire: {reason}. It is tried again for ever; add a provider \
+                 that has older blocks."
+            );
+            let subject = self.network.clone();
+            let since = Some(*since);
+            problems.push(StatusProblem { since, ..problem("look-back-stalled", subject, action) });
         }
         for provider in self.providers.iter().filter(|provider| !provider.healthy) {
             let fault = provider.last_fault.as_deref().unwrap_or("it failed a check");

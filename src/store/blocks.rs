@@ -15,6 +15,7 @@ fn header(row: &AnyRow) -> Result<Header> {
         parent: BlockHash::new(column::<String>(row, "parent")?),
         parent_height: Height(number(row, "parent_height")?),
         time: Timestamp(column(row, "time")?),
+        mined_at: Timestamp(column(row, "mined_at")?),
         work: parsed(row, "work")?,
     })
 }
@@ -92,8 +93,9 @@ impl Transaction {
     ) -> Result<()> {
         for header in headers {
             sqlx::query(
-                "INSERT INTO blocks (network, height, hash, parent, parent_height, time, work)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                "INSERT INTO blocks (network, height, hash, parent, parent_height, time,
+                     mined_at, work)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
             )
             .bind(network.as_str())
             .bind(signed(header.height.0))
@@ -101,6 +103,7 @@ impl Transaction {
             .bind(header.parent.as_str())
             .bind(signed(header.parent_height.0))
             .bind(header.time.0)
+            .bind(header.mined_at.0)
             .bind(header.work.to_string())
             .execute(&mut *self.inner)
             .await?;
@@ -134,21 +137,22 @@ impl Transaction {
         Ok(())
     }
 
-    /// The hash of the block that we hold at a height.
+    /// Whether a block is on our branch: we hold it, or it stands below all that we hold. Where we
+    /// hold none in between, the network skipped the height.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn block_hash(
-        &mut self,
-        network: &NetworkId,
-        height: Height,
-    ) -> Result<Option<BlockHash>> {
-        let row = sqlx::query("SELECT hash FROM blocks WHERE network = $1 AND height = $2")
-            .bind(network.as_str())
-            .bind(signed(height.0))
-            .fetch_optional(&mut *self.inner)
-            .await?;
-        row.map(|row| Ok(BlockHash::new(column::<String>(&row, "hash")?))).transpose()
+    pub async fn is_ours(&mut self, network: &NetworkId, header: &Header) -> Result<bool> {
+        let row = sqlx::query(
+            "SELECT hash FROM blocks WHERE network = $1 AND height <= $2
+             ORDER BY height DESC LIMIT 1",
+        )
+        .bind(network.as_str())
+        .bind(signed(header.height.0))
+        .fetch_optional(&mut *self.inner)
+        .await?;
+        let Some(row) = row else { return Ok(true) };
+        Ok(header.hash.as_str() == column::<String>(&row, "hash")?)
     }
 
     /// The times of the kept blocks at these heights.

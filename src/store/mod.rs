@@ -42,7 +42,7 @@ pub use outbox::{AttemptOutcome, Claimed, Next};
 pub use outcome::Recording;
 pub use repoint::Repoint;
 pub use scans::Scan;
-pub use status::{FollowerState, FollowerStatus, MempoolStatus, ProviderState};
+pub use status::{BesideStatus, FollowerState, FollowerStatus, ProviderState};
 pub use thresholds::{Required, ThresholdChange};
 pub use transfers::Found;
 pub use unconfirmed::Sighted;

@@ -62,14 +62,16 @@ pub struct FollowerStatus {
     /// The providers in the order of the configuration.
     pub providers: Vec<ProviderState>,
     /// How its mempool is read; none where that was not done, or the network has none.
-    pub mempool: Option<MempoolStatus>,
+    pub mempool: Option<BesideStatus>,
+    /// How the look-back for watches that came later goes; none where there was none yet.
+    pub look_back: Option<BesideStatus>,
 }
 
-/// How a network's mempool is read.
+/// How something that is done beside the blocks goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct MempoolStatus {
-    /// Why it is not, in words, without URL or credentials (I12).
+pub struct BesideStatus {
+    /// Why it does not, in words, without URL or credentials (I12).
     pub reason: Option<String>,
     /// Since when that is so.
     pub since: Timestamp,

@@ -175,7 +175,7 @@ impl Transaction {
         now: Timestamp,
     ) -> Result<BTreeSet<String>> {
         let transfer = found.transfer;
-        let credit_time = found.header.time.min(now);
+        let credit_time = found.header.mined_at.min(now);
         let mut touched = BTreeSet::new();
         let known = self.known(network, &transfer.id).await?;
         let owner = match &known {
@@ -303,7 +303,7 @@ impl Transaction {
         .bind(transfer.amount.to_string())
         .bind(signed(header.height.0))
         .bind(header.hash.as_str())
-        .bind(header.time.0)
+        .bind(header.mined_at.0)
         .bind(i64::from(*position))
         .bind(credit_time.0)
         .bind(to_json(&OrphanState::default())?)

@@ -1,13 +1,16 @@
 //! Looking again, off the tip's path, for watches that came after their blocks were decoded.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::ExponentialBackoff;
 use confirmd_chain::{At, Block, Chain, ChainError, Height, Timestamp, WatchSet, WatchVersion};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::beside::Board;
 use super::commit::Committer;
 use super::followed::back_off;
 use crate::store::{Backfill, Fence, StoreError};
@@ -16,6 +19,8 @@ use crate::store::{Backfill, Fence, StoreError};
 const MERGED: u32 = 256;
 /// How many blocks one look takes at most.
 const CHUNK: u64 = 256;
+/// Backfills may also be written by another instance.
+const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(30);
 
 /// One network's backfills.
 pub(super) struct Backfiller {
@@ -24,6 +29,16 @@ pub(super) struct Backfiller {
     pub(super) fence: Fence,
     /// Woken when a backfill's range becomes known.
     pub(super) sealed: Arc<Notify>,
+    pub(super) board: Board,
+    /// Backfills that failed, by their id: they wait, and the others go on.
+    pub(super) aside: HashMap<String, Aside>,
+}
+
+/// A backfill that failed.
+#[derive(Debug)]
+pub(super) struct Aside {
+    until: Timestamp,
+    waits: ExponentialBackoff,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +53,7 @@ enum BackfillError {
 
 impl Backfiller {
     /// Works until it is stopped, or until another instance follows the network.
-    pub(super) async fn run(self, stop: CancellationToken) {
+    pub(super) async fn run(mut self, stop: CancellationToken) {
         let mut waits = back_off();
         loop {
             let pause = match self.look().await {
@@ -46,11 +61,11 @@ impl Backfiller {
                     waits = back_off();
                     continue;
                 }
-                Ok(false) => Duration::from_secs(30),
+                Ok(false) => self.rest(),
                 Err(BackfillError::Store(StoreError::Fenced)) => return,
                 Err(error) => {
                     warn!(network = %self.committer.network, %error, "backfill waits");
-                    waits.next().unwrap_or(Duration::from_secs(60))
+                    waits.next().unwrap_or(Duration::from_mins(1))
                 }
             };
             tokio::select! {
@@ -62,16 +77,16 @@ impl Backfiller {
     }
 
     /// Takes one look for all backfills that can share it. Answers whether there was one to take.
-    async fn look(&self) -> Result<bool, BackfillError> {
-        let store = &self.committer.store;
-        let network = &self.committer.network;
-        let mut jobs = store.backfills(network, MERGED).await?;
-        if jobs.is_empty() {
-            return Ok(false);
-        }
-        for job in &mut jobs {
+    async fn look(&mut self) -> Result<bool, BackfillError> {
+        let mut jobs = self.due().await?;
+        for position in 0..jobs.len() {
+            let job = &mut jobs[position];
             if job.next.is_none() {
-                job.next = Some(self.height_at(job.from_time, job.to).await?);
+                let first = self.height_at(job.from_time, job.to).await;
+                match first {
+                    Ok(first) => job.next = Some(first.minus(self.chain.time_lag())),
+                    Err(error) => return Err(self.put_aside(&jobs[position..=position], error)),
+                }
             }
         }
         let next = |job: &Backfill| job.next.unwrap_or(job.to);
@@ -84,11 +99,69 @@ impl Backfiller {
         if let Some(later) = later.and_then(Height::previous) {
             to = to.min(later.max(from));
         }
-        let blocks = if from > to { Vec::new() } else { self.blocks(&jobs, from, to).await? };
+        match self.look_through(&jobs, from, to).await {
+            Ok(()) => self.went_well(&jobs),
+            Err(error) => return Err(self.put_aside(&jobs, error)),
+        }
+        Ok(true)
+    }
+
+    /// The backfills that may be tried now.
+    async fn due(&mut self) -> Result<Vec<Backfill>, BackfillError> {
+        let (store, network) = (&self.committer.store, &self.committer.network);
+        let aside = u32::try_from(self.aside.len()).unwrap_or(u32::MAX);
+        let mut jobs = store.backfills(network, MERGED.saturating_add(aside)).await?;
+        self.aside.retain(|id, _| jobs.iter().any(|job| job.id == *id));
+        let now = self.committer.clock.now();
+        jobs.retain(|job| self.aside.get(&job.id).is_none_or(|aside| aside.until <= now));
+        Ok(jobs)
+    }
+
+    /// How long there is nothing to do.
+    fn rest(&self) -> Duration {
+        let now = self.committer.clock.now();
+        let first = self.aside.values().map(|aside| aside.until.0.saturating_sub(now.0)).min();
+        let first = first.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
+        first.map_or(LOOK_AT_LEAST_EVERY, |first| first.min(LOOK_AT_LEAST_EVERY))
+    }
+
+    fn went_well(&mut self, jobs: &[Backfill]) {
+        self.aside.retain(|id, _| jobs.iter().all(|job| job.id != *id));
+        if self.aside.is_empty() {
+            self.board.show(None, self.committer.clock.now());
+        }
+    }
+
+    /// Lets those that failed wait, each time longer. A database that fails is nobody's fault.
+    fn put_aside(&mut self, jobs: &[Backfill], error: BackfillError) -> BackfillError {
+        let now = self.committer.clock.now();
+        if matches!(error, BackfillError::Store(_)) {
+            return error;
+        }
+        if matches!(error, BackfillError::Chain(_)) {
+            self.board.show(Some(error.to_string()), now);
+        }
+        for job in jobs {
+            let fresh = || Aside { until: now, waits: back_off() };
+            let aside = self.aside.entry(job.id.clone()).or_insert_with(fresh);
+            let wait = aside.waits.next().unwrap_or(Duration::from_mins(1));
+            aside.until = now.plus_ms(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
+        }
+        error
+    }
+
+    async fn look_through(
+        &self,
+        jobs: &[Backfill],
+        from: Height,
+        to: Height,
+    ) -> Result<(), BackfillError> {
+        let network = &self.committer.network;
+        let blocks = if from > to { Vec::new() } else { self.blocks(jobs, from, to).await? };
         let next = blocks.last().map_or(to.next(), |block| block.header.height.next());
         debug!(%network, %from, %next, jobs = jobs.len(), "looked back");
-        if self.committer.commit_backfill(&self.fence, &jobs, &blocks, next).await? {
-            Ok(true)
+        if self.committer.commit_backfill(&self.fence, jobs, &blocks, next).await? {
+            Ok(())
         } else {
             Err(BackfillError::Changed)
         }
@@ -111,12 +184,20 @@ impl Backfiller {
             let to = finalized.map_or(to, |finalized| to.min(finalized));
             return Ok(self.chain.blocks(from, to, &watches).await?);
         }
+        let oldest = store.oldest_block(network).await?.map(|oldest| oldest.height);
         let (mut blocks, mut next) = (Vec::<Block>::new(), from);
         while next <= to {
-            // A block that we do not hold stands below the kept window, is being replaced, or the
-            // network skipped its height.
-            let ours = store.block(network, next).await?.map(|ours| ours.at());
-            let block = self.chain.block(ours.unwrap_or(At::Height(next)), &watches).await?;
+            let at = match store.block(network, next).await? {
+                Some(ours) => ours.at(),
+                None if oldest.is_none_or(|oldest| next < oldest) => At::Height(next),
+                // The network skipped this height, or its block is being replaced: by one that is
+                // decoded with these watches.
+                None => {
+                    next = next.next();
+                    continue;
+                }
+            };
+            let block = self.chain.block(at, &watches).await?;
             next = block.header.height.next();
             if block.header.height <= to {
                 blocks.push(block);

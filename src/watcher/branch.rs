@@ -202,7 +202,8 @@ mod tests {
             let (parent_height, parent) =
                 std::mem::replace(&mut below, (Height(height), hash.clone()));
             let (height, time) = (Height(height), Timestamp(0));
-            Header { height, hash, parent, parent_height, time, work: Work::new(U256::from(work)) }
+            let work = Work::new(U256::from(work));
+            Header { height, hash, parent, parent_height, time, mined_at: time, work }
         };
         blocks.iter().map(link).collect()
     }

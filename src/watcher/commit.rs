@@ -173,8 +173,7 @@ impl Committer {
         let mut from = next;
         let hit = |block: &&Block| !(block.transfers.is_empty() && block.spends.is_empty());
         for block in blocks.iter().filter(hit) {
-            let ours = tx.block_hash(&self.network, block.header.height).await?;
-            if ours.is_some_and(|ours| ours != block.header.hash) {
+            if !tx.is_ours(&self.network, &block.header).await? {
                 return Ok(false);
             }
             let here = self.place(&mut tx, block, true).await?;
@@ -381,6 +380,7 @@ mod tests {
                 parent: BlockHash::new(format!("{}", height - 1)),
                 parent_height: Height(height - 1),
                 time: Timestamp(0),
+                mined_at: Timestamp(0),
                 work: Work::ONE,
             },
             transfers: Vec::new(),

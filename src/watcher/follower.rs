@@ -2,7 +2,7 @@
 
 mod branches;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -133,6 +133,8 @@ impl Follower {
             chain: self.followed.chain.clone(),
             fence: post.fence.clone(),
             sealed: self.sealed.clone(),
+            board: self.board.look_back.clone(),
+            aside: HashMap::new(),
         };
         tokio::spawn(backfiller.run(backfills.clone()));
         let mempool = MempoolWatcher {
@@ -351,11 +353,13 @@ impl Follower {
     async fn batch(&self, next: Height, latest: Height) -> Result<Vec<Block>, StepError> {
         let chain = &self.followed.chain;
         let heights = chain.heights(next, latest, BATCH).await?;
-        let blocks: Vec<Block> = stream::iter(heights)
+        let mut blocks: Vec<Block> = stream::iter(heights)
             .map(|height| chain.block(At::Height(height), &self.watches))
             .buffered(AHEAD)
             .try_collect()
             .await?;
+        // Where a height turns out to be skipped, the first block above it is shown.
+        blocks.retain(|block| block.header.height <= latest);
         // They were asked for by height: where the chain changed meanwhile, the lower ones serve.
         let links =
             blocks.windows(2).take_while(|pair| pair[1].header.parent == pair[0].header.hash);
@@ -378,8 +382,9 @@ impl Follower {
         Ok(())
     }
 
-    /// Stops watching where the late window is over and every transfer is irreversible. Between
-    /// the store's word and the removal no watch is added: only this task does that.
+    /// Stops watching where the late window is over, by the clock and in the blocks that were
+    /// scanned, and every transfer is irreversible. Between the store's word and the removal no
+    /// watch is added: only this task does that.
     async fn tidy(&mut self, post: &Post) -> Result<(), StepError> {
         let now = self.committer.clock.now();
         let Some(finalized) = post.finalized.filter(|_| now.0 - self.tidied.0 >= TIDY_EVERY_MS)
@@ -389,7 +394,8 @@ impl Follower {
         self.tidied = now;
         let mut tx = self.committer.store.begin().await?;
         tx.hold(&post.fence).await?;
-        let ended = tx.end_watching(&self.committer.network, now, finalized).await?;
+        let scanned = post.cursor.as_ref().map_or(now, |cursor| cursor.time.min(now));
+        let ended = tx.end_watching(&self.committer.network, scanned, finalized).await?;
         tx.commit().await?;
         self.watches.remove(&ended);
         let (store, network) = (&self.committer.store, &self.committer.network);

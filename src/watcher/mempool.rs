@@ -2,7 +2,7 @@
 //! mempool, however large, slow or wrong, delays a block (I9).
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use confirmd_chain::{
@@ -12,10 +12,11 @@ use confirmd_chain::{
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::beside::Board;
 use super::commit::Committer;
 use super::followed::back_off;
 use super::sightings::Sightings;
-use crate::store::{Fence, MempoolStatus, StoreError};
+use crate::store::{Fence, StoreError};
 
 /// How often it is written anew that a transaction is still shown.
 const NOTED_FOR_MS: i64 = 3_600_000;
@@ -31,34 +32,8 @@ pub(super) struct MempoolWatcher {
     pub(super) watches: Arc<WatchSet>,
     /// The time between two looks.
     pub(super) interval: Duration,
-    pub(super) board: MempoolBoard,
+    pub(super) board: Board,
     pub(super) noted: Noted,
-}
-
-/// What the status shows of it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct MempoolBoard(Arc<Mutex<Option<MempoolStatus>>>);
-
-impl MempoolBoard {
-    /// As it is now.
-    pub(super) fn shown(&self) -> Option<MempoolStatus> {
-        self.lock().clone()
-    }
-
-    fn show(&self, reason: Option<String>, now: Timestamp) {
-        let mut shown = self.lock();
-        let was_failing = shown.as_ref().map(|shown| shown.reason.is_some());
-        let since = match &*shown {
-            Some(shown) if was_failing == Some(reason.is_some()) => shown.since,
-            _ => now,
-        };
-        *shown = Some(MempoolStatus { reason, since });
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<MempoolStatus>> {
-        // A panic elsewhere cannot leave a status half written.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// What a look found.
@@ -241,18 +216,5 @@ mod tests {
         let counts: Vec<_> = portions(&payments).map(<[_]>::len).collect();
         assert_eq!(counts, [2, 1, 1, 2, 1]);
         assert_eq!(portions(&[]).count(), 0);
-    }
-
-    #[test]
-    fn a_failure_is_shown_since_it_began() {
-        let board = MempoolBoard::default();
-        assert_eq!(board.shown(), None);
-        for (reason, now, since) in
-            [(None, 1, 1), (Some("a"), 2, 2), (Some("b"), 3, 2), (None, 4, 4), (None, 5, 4)]
-        {
-            let reason = reason.map(str::to_owned);
-            board.show(reason.clone(), Timestamp(now));
-            assert_eq!(board.shown(), Some(MempoolStatus { reason, since: Timestamp(since) }));
-        }
     }
 }

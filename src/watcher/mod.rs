@@ -10,6 +10,7 @@
 //! | `progress` | the status and the gauges |
 //! | `commit` | what a step writes, in one transaction |
 //! | `backfill` | looking again for watches that came later |
+//! | `beside` | how what is done beside the blocks goes |
 //! | `mempool` | what is in no block yet, beside the blocks |
 //! | `sightings` | what a look at the mempool writes |
 //! | `adjust` | open intents follow a threshold that an admin changed |
@@ -20,6 +21,7 @@
 
 mod adjust;
 mod backfill;
+mod beside;
 mod branch;
 mod commit;
 mod dispute;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use confirmd_chain::{Chain, ChainError, Heads, Height, Timestamp};
 use tracing::{error, warn};
 
+use super::beside::Board;
 use super::commit::Committer;
 use super::followed::Followed;
-use super::mempool::MempoolBoard;
 use super::step::{BATCH, StepError};
 use crate::settlement::NetworkId;
 use crate::store::{Cursor, Fence, FollowerState, FollowerStatus, StoreError};
@@ -24,7 +24,9 @@ pub(super) struct StatusBoard {
     /// Of the last post; none once another instance took over.
     pub(super) fence: Option<Fence>,
     /// What the mempool's watcher says.
-    pub(super) mempool: MempoolBoard,
+    pub(super) mempool: Board,
+    /// What the backfills say.
+    pub(super) look_back: Board,
     status: FollowerStatus,
     written: Timestamp,
     behind_since: Option<Timestamp>,
@@ -43,7 +45,8 @@ impl StatusBoard {
             committer: committer.clone(),
             chain: followed.chain.clone(),
             fence: None,
-            mempool: MempoolBoard::default(),
+            mempool: Board::default(),
+            look_back: Board::default(),
             status,
             written: Timestamp(0),
             behind_since: None,
@@ -108,16 +111,18 @@ impl StatusBoard {
         reason: Option<String>,
     ) -> Result<(), StoreError> {
         let now = self.committer.clock.now();
-        let mempool = self.mempool.shown();
+        let (mempool, look_back) = (self.mempool.shown(), self.look_back.shown());
         let changed = self.status.state != state
             || self.status.reason != reason
-            || self.status.mempool != mempool;
+            || self.status.mempool != mempool
+            || self.status.look_back != look_back;
         if self.status.state != state {
             self.status.since = now;
         }
         self.status.state = state;
         self.status.reason = reason;
         self.status.mempool = mempool;
+        self.status.look_back = look_back;
         if !changed && now.0 - self.written.0 < STATUS_EVERY_MS {
             return Ok(());
         }

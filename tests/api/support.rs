@@ -324,6 +324,7 @@ impl Api {
                 parent: hash(at - 1),
                 parent_height: Height(at - 1),
                 time: self.context.clock.now(),
+                mined_at: self.context.clock.now(),
                 work: Work::ONE,
             },
             transfers: Vec::new(),

@@ -1,6 +1,7 @@
 //! Bitcoin, through the same daemon: paid, reorganised, double-spent, mined to.
 
 use bitcoin::{Amount, ScriptBuf, Transaction};
+use confirmd::clock::Clock;
 use confirmd::settlement::rfc3339;
 use confirmd_bitcoin::script::Script;
 use confirmd_chain::Timestamp;
@@ -146,4 +147,57 @@ async fn what_a_miner_gets_is_confirmed_when_it_can_be_spent_i6() {
     assert_eq!(confirmed.body["data"]["confirmations"], 3);
     let transfer = &confirmed.body["data"]["transfers"][0];
     assert_eq!(transfer["confirmations"], 100);
+}
+
+/// Blocks every ten minutes, as Bitcoin's are: their median time is an hour behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_made_after_its_payment_is_found_though_the_median_time_lags_i13() {
+    let bitcoind = Bitcoind::start(BitcoindOptions::default()).await.expect("bitcoind starts");
+    let now = u64::try_from(Clock::system().now().0 / 1_000).expect("after 1970");
+    bitcoind.set_time(now - 12_000).await.expect("a time");
+    bitcoind.fund(20).await.expect("coins");
+    let mine_at = async |minutes_ago: u64| {
+        bitcoind.set_time(now - minutes_ago * 60).await.expect("a time");
+        bitcoind.mine(1).await.expect("a block").remove(0)
+    };
+    for minutes_ago in (2..=18).rev() {
+        mine_at(minutes_ago * 10).await;
+    }
+    let (address, script) = receiver(1);
+    pay(&bitcoind, &script, "0.0001").await;
+    let mined_in = mine_at(10).await;
+    bitcoind.set_time(0).await.expect("the clock's time");
+    let rig = follow(&bitcoind, bitcoind.url(), StoreKind::Sqlite).await;
+    until_scanned(&rig, &bitcoind).await;
+    expect(&rig, "after", "0.0001", &address).await;
+    rig.until_status("after", "confirming").await;
+    let header: Value = bitcoind.call("getblockheader", json!([mined_in])).await.expect("it");
+    let mined_at = header["time"].as_i64().expect("seconds");
+    let transfers = rig.intent("after").await["transfers"].clone();
+    assert_eq!(transfers[0]["block_time"], rfc3339(Timestamp(mined_at * 1_000)));
+
+    // Who pays the old price after it was raised has not paid, whatever the median says.
+    let (address, script) = receiver(2);
+    expect(&rig, "raised", "0.0001", &address).await;
+    let rail =
+        json!({ "network": "regtest", "asset": "native", "amount": "0.0002", "address": address });
+    let (code, answer) = rig.patch("/v1/intents/raised", json!({ "rails": [rail] })).await;
+    assert_eq!(code, 200, "{answer}");
+    pay(&bitcoind, &script, "0.0001").await;
+    rig.receiver.wait_for_event("raised", "payment.seen").await;
+    bitcoind.set_time(now + 60).await.expect("a time");
+    bitcoind.mine(3).await.expect("blocks");
+    rig.until_status("after", "confirmed").await;
+    assert_eq!(rig.until_status("raised", "partial").await["rails"][0]["received"], "0.0001");
+}
+
+async fn until_scanned(rig: &Rig, bitcoind: &Bitcoind) {
+    let height = bitcoind.height().await.expect("a height");
+    rig.until("the newest block is scanned", async |rig| {
+        let (_, status) = rig.get("/scanner/status").await;
+        let mut networks = status["networks"].as_array().into_iter().flatten();
+        let ours = networks.find(|network| network["network"] == "regtest")?;
+        (ours["scanned"] == height).then_some(())
+    })
+    .await;
 }

@@ -163,6 +163,7 @@ fn block(height: u64) -> Block {
             parent: BlockHash::new(format!("0x{:064x}", height - 1)),
             parent_height: Height(height - 1),
             time: Timestamp(1_000),
+            mined_at: Timestamp(1_000),
             work: Work::ONE,
         },
         transfers: Vec::new(),

@@ -203,3 +203,36 @@ async fn a_provider_that_is_slow_delays_only_its_own_network_i9() {
     assert_eq!(state("anvil"), "following");
     assert_eq!(state("ethereum"), "stalled");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_has_of_old_blocks_stalls_the_look_back_alone_and_is_shown_i9_i13() {
+    let anvil = node(32).await;
+    let proxy = Proxy::start(anvil.url()).await;
+    let providers = vec![("node", proxy.url.clone())];
+    let rig = Rig::on(anvil, Options { providers, ..Options::default() }).await;
+    let [early, now] = std::array::from_fn(|_| rig.fresh_address());
+    rig.pay(early, 5).await;
+    let height = format!("{:#x}", anvil.block_number().await.expect("a height"));
+    rig.mine(3).await;
+    proxy.lie(move |_, _, result| {
+        if result["number"] == height.as_str() || result[0]["blockNumber"] == height.as_str() {
+            *result = Value::Null;
+        }
+    });
+    rig.expect("early", "USDC", "5", early).await;
+    let stalled = async |rig: &Rig| {
+        let (_, status) = rig.get("/scanner/status").await;
+        let problems = status["problems"].as_array().cloned().unwrap_or_default();
+        problems.into_iter().find(|problem| problem["code"] == "look-back-stalled")
+    };
+    let problem = rig.until("the look-back is stalled", stalled).await;
+    assert_eq!(problem["subject"], "anvil");
+    rig.expect("now", "USDC", "5", now).await;
+    rig.pay(now, 5).await;
+    rig.mine(2).await;
+    rig.until_status("now", "confirmed").await;
+    assert_eq!(rig.intent("early").await["status"], "pending");
+    proxy.lie(|_, _, _| {});
+    rig.until_status("early", "confirmed").await;
+    rig.until("nothing is stalled", async |rig| stalled(rig).await.is_none().then_some(())).await;
+}

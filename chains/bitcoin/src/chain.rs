@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::block::scan;
+use crate::headers::MEDIAN_OF;
 use crate::network::Bitcoin;
 use crate::{Hash256, calls, receiving, script, uri};
 
@@ -212,6 +213,11 @@ impl Chain for Bitcoin {
     }
 
     /// There is no other way to send the coin than by outputs.
+    /// A median of so many times is none of the oldest, and none of the newest.
+    fn time_lag(&self) -> u64 {
+        MEDIAN_OF as u64
+    }
+
     fn sees_internal_transfers(&self) -> bool {
         true
     }

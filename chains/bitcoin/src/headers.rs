@@ -14,7 +14,7 @@ use crate::{Hash256, calls};
 /// How many are kept: two periods of difficulty, and what a reorg takes.
 const KEPT: usize = 6_000;
 /// A block's time is the median of so many, its own the last of them.
-const MEDIAN_OF: usize = 11;
+pub(crate) const MEDIAN_OF: usize = 11;
 
 /// A header in its place. Its own proof of work was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,6 +207,7 @@ fn header(link: &Link, links: &[Link]) -> Header {
         parent: block_hash(&link.parent),
         parent_height: Height(link.timed.height).minus(1),
         time: Timestamp::from_seconds(u64::from(median)),
+        mined_at: Timestamp::from_seconds(u64::from(link.timed.time)),
         work: Work::new(link.timed.bits.work()),
     }
 }

@@ -178,8 +178,12 @@ pub struct Header {
     /// The height of the block before it, which proves that the network skipped those between.
     /// The first block of a chain names its own.
     pub parent_height: Height,
-    /// Its time as the chain means it (Bitcoin: median time past).
+    /// Its time as the chain counts it, which never goes back (Bitcoin: the median time past of
+    /// BIP-113, about an hour behind).
     pub time: Timestamp,
+    /// The time that its maker wrote into it: when its payments were made. Bitcoin's are in order
+    /// only roughly; elsewhere it is [`Header::time`].
+    pub mined_at: Timestamp,
     /// What it adds to its branch's weight.
     pub work: Work,
 }

@@ -224,6 +224,12 @@ pub trait Chain: Send + Sync + 'static {
         Err(ReferenceError::Unsupported("payments here carry no memo"))
     }
 
+    /// How many blocks [`Header::time`] is behind [`Header::mined_at`] at most: whoever looks for a
+    /// block by its time begins so many earlier.
+    fn time_lag(&self) -> u64 {
+        0
+    }
+
     /// Whether native coin is seen however it is sent. Where it is not, what contracts send is
     /// missed, and who waits for native coin has to be told.
     fn sees_internal_transfers(&self) -> bool {

@@ -120,6 +120,7 @@ impl ProvenHeader {
             parent: block_hash(&self.parent),
             parent_height: Height(self.number).minus(1),
             time: Timestamp::from_seconds(self.time),
+            mined_at: Timestamp::from_seconds(self.time),
             work: Work::ONE,
         }
     }

@@ -218,6 +218,7 @@ impl<'a> RawBlock<'a> {
             parent: hash(block.previous_blockhash)?,
             parent_height: Height(block.parent_slot),
             time: Timestamp::from_seconds(time),
+            mined_at: Timestamp::from_seconds(time),
             work: Work::new(U256::from(slots)),
         };
         if header.hash == header.parent {

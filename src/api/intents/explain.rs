@@ -196,6 +196,7 @@ impl Question<'_> {
             parent: place.hash.clone(),
             parent_height: place.height,
             time: place.time,
+            mined_at: place.time,
             work: Work::default(),
         });
         let mut answer =
@@ -299,14 +300,14 @@ impl Question<'_> {
         let ms =
             |duration: std::time::Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         let since = self.intent.created_at.plus_ms(-ms(defaults.look_back));
-        if header.time < since {
+        if header.mined_at < since {
             let reason =
                 format!("Payments of this intent are looked for from {} on.", rfc3339(since));
             return Ok((Verdict::BeforeLookBack, reason));
         }
         let state = &self.intent.state;
         let end = state.updated_at.max(self.intent.expires_at).plus_ms(ms(defaults.late_window));
-        if !state.status.is_open() && header.time > end {
+        if !state.status.is_open() && header.mined_at > end {
             let reason = format!("The late window of this intent ended {}.", rfc3339(end));
             return Ok((Verdict::AfterLateWindow, reason));
         }
@@ -341,7 +342,7 @@ impl Question<'_> {
             block: header.map(|header| BlockAnswer {
                 height: header.height.0,
                 hash: header.hash.to_string(),
-                time: rfc3339(header.time),
+                time: rfc3339(header.mined_at),
             }),
             scanned: scan.as_ref().map(show_scan),
             transfers: Vec::new(),

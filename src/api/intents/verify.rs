@@ -166,7 +166,7 @@ impl Question<'_> {
     /// When it was paid: by its block, or by when it was first seen here.
     fn credit_time(&self, network: &NetworkId, header: &Header) -> Timestamp {
         let seen = self.own(network).map(|credit| credit.credit_time).min();
-        seen.map_or(header.time, |seen| seen.min(header.time))
+        seen.map_or(header.mined_at, |seen| seen.min(header.mined_at))
     }
 
     /// What the transaction was to the intent so far.
