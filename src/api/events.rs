@@ -41,7 +41,8 @@ struct EventBody {
     r#type: String,
     /// The time of its cause: block time, else the request's or the expiry's.
     timestamp: String,
-    /// Its number among the events of its subject: the highest is the truth.
+    /// Its number among the events of the same thing: `payment.*` are counted by `data.intent.id`,
+    /// `orphan.*` by `data.orphan.id`, `deposit.*` by `data.deposit.id`. The highest is the truth.
     sequence: u32,
     /// The whole state after it.
     #[schema(value_type = crate::settlement::EventData)]

@@ -43,6 +43,9 @@ pub enum Problem {
     /// There is no such thing, or it belongs to another account.
     #[error("there is no {0} of this name")]
     NotFound(&'static str),
+    /// No link or QR code can say how the rail is paid.
+    #[error("the rail has no payment URI: none can say its reference")]
+    NoPaymentUri,
     /// No route has this path.
     #[error("no route has this path; /docs shows them all")]
     NoRoute,
@@ -70,8 +73,9 @@ pub enum Problem {
     /// Too many addresses in a row were handed out and not paid.
     #[error(
         "{0} addresses in a row were handed out and none of them was paid; a wallet that is \
-         restored from its seed may look no further. Register it with a higher gap_limit under \
-         another id, or hand one out again by its index"
+         restored from its seed may look no further. Hand one out again by its index, or register \
+         the next account's key (…/1') as another wallet with a higher gap_limit: that of this one \
+         cannot be changed"
     )]
     GapLimit(u32),
     /// An imported list has no more addresses.
@@ -206,7 +210,9 @@ impl Problem {
                 (StatusCode::UNAUTHORIZED, "unauthorized", "A known API key is needed")
             }
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden", "The key may not do this"),
-            Self::NotFound(_) => (StatusCode::NOT_FOUND, "not-found", "Not found"),
+            Self::NotFound(_) | Self::NoPaymentUri => {
+                (StatusCode::NOT_FOUND, "not-found", "Not found")
+            }
             Self::NoRoute => (StatusCode::NOT_FOUND, "no-route", "No such route"),
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed")

@@ -84,7 +84,7 @@ pub(super) struct NetworkAnswer {
     scanned: Option<u64>,
     lag_blocks: Option<u64>,
     lag_seconds: f64,
-    /// How answers are proven: `receipts` or `logs`.
+    /// How answers are proven: `receipts`, `logs`, `work` or `links`.
     verify: String,
     /// The confirmations that an intent needs unless it says otherwise.
     threshold: u32,

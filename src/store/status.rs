@@ -55,7 +55,7 @@ pub struct FollowerStatus {
     pub finalized: Option<Height>,
     /// How long the head has been ahead of the cursor, in milliseconds; zero at the tip.
     pub lag_ms: u64,
-    /// How answers are proven: `receipts` or `logs`.
+    /// How answers are proven: `receipts`, `logs`, `work` or `links`.
     pub verify: String,
     /// The confirmations that an intent needs here unless it says otherwise.
     pub threshold: u32,

@@ -91,7 +91,8 @@ impl Ours<'_> {
         if self.finalized.is_some_and(|finalized| below <= finalized) {
             return Ok(Some(format!(
                 "{network}: the providers' chain differs from ours at block {below}, which was \
-                 irreversible; find out which of them is right, then restart confirmd"
+                 irreversible; find out which of them is right; if ours is, take the wrong \
+                 providers out and reload"
             )));
         }
         // What is above our cursor is not ours to keep.
@@ -106,7 +107,8 @@ impl Ours<'_> {
         Ok(too_deep.then(|| {
             format!(
                 "{network}: a reorganisation reaches below block {below}, deeper than the blocks \
-                 that are kept; find out which chain is right, then restart confirmd"
+                 that are kept; find out which chain is right; if ours is, take the wrong \
+                 providers out and reload"
             )
         }))
     }

@@ -100,8 +100,9 @@ struct ScanAnswer {
     /// The highest.
     last_height: u64,
     last_hash: String,
-    /// How they are known to be complete: `commitment` (rebuilt from the block's own) or `logs`
-    /// (what the provider said).
+    /// How they are known to be complete: `commitment` (rebuilt from the block's own), `logs`
+    /// (what the provider said), or `links` (what the provider said of a block that links to those
+    /// around it; nothing in it commits to its transactions).
     #[schema(value_type = String)]
     proof: Proof,
     /// Who showed them: a provider's name in the configuration.

@@ -44,8 +44,8 @@ enum Format {
 
 /// Draw a payment
 ///
-/// The QR code of a rail's payment URI (BIP-21, EIP-681). 404 where the network or the rail has no
-/// such URI. Scope: `read`.
+/// The QR code of a rail's payment URI (EIP-681, BIP-21, Solana Pay). 404 where it has none: on
+/// EVM networks and Bitcoin's family no URI can say a reference. Scope: `read`.
 #[utoipa::path(get, path = "/v1/intents/{id}/qr", tag = "intents",
     params(("id" = String, Path, description = "The backend's own id"), QrQuery),
     responses((status = 200, content(
@@ -73,7 +73,7 @@ pub(super) async fn qr(
         None => rails.next(),
     };
     let rail = rail.ok_or(Problem::NotFound("rail"))?;
-    let uri = rail.payment_uri.as_ref().ok_or(Problem::NotFound("payment URI"))?;
+    let uri = rail.payment_uri.as_ref().ok_or(Problem::NoPaymentUri)?;
     let (kind, picture) = match format.unwrap_or_default() {
         Format::Png => ("image/png", png_of(uri)?),
         Format::Svg => ("image/svg+xml", svg_of(uri)?.into_bytes()),
