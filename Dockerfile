@@ -1,7 +1,7 @@
 # confirmd in a small image: the binary, the root certificates, a user without rights.
 #
 # Configuration is read from /etc/confirmd/confirmd.toml; mount your own over it, with
-# `listen = "0.0.0.0:8080"`. A SQLite database lies in /var/lib/confirmd: keep it in a volume.
+# `listen = "0.0.0.0:8080"`. A SQLite database lies in /var/lib/confirmd/data: keep it in a volume.
 
 FROM rust:1.95-slim-bookworm AS build
 RUN apt-get update \

@@ -14,7 +14,8 @@ fn environment(name: &str) -> Option<String> {
         "CONFIRMD_BACKEND_KEY" => API_KEY,
         "CONFIRMD_WEBHOOK_SECRET" => STANDARD,
         "AMN_SCANNER_WEBHOOK_SECRET" => "amn-secret-of-its-own",
-        "ETHEREUM_KEY" | "BITCOIND_PASSWORD" => "provider-key-7f3a",
+        "CONFIRMD_OPERATOR_KEY" => "fedcba9876543210-operator-key",
+        "ETHEREUM_KEY" | "BITCOIND_PASSWORD" | "SOLANA_KEY" => "provider-key-7f3a",
         "STORE_PASSWORD" => "pa55-of-the-store",
         _ => return None,
     };
@@ -485,7 +486,7 @@ fn every_setting_that_the_shipped_configuration_explains_exists() {
     let all = parse(&lines).expect("all settings exist");
     let plain = parse(&shipped_text()).expect("right");
     assert_eq!(format!("{:?}", all.retention), format!("{:?}", plain.retention));
-    assert_eq!(format!("{:?}", all.keys), format!("{:?}", plain.keys));
+    assert_eq!(format!("{:?}", &all.keys[..1]), format!("{:?}", plain.keys));
     assert_eq!(all.defaults.look_back, plain.defaults.look_back);
     assert_eq!(all.defaults.late_window, plain.defaults.late_window);
     assert_eq!(all.defaults.expires_in, plain.defaults.expires_in);

@@ -203,6 +203,23 @@ fn every_shipped_address_carries_its_checksum() {
     assert_eq!(addresses, 12 + 6 * 2, "twelve tokens and two fee proxies on six networks");
 }
 
+/// A line that begins with `#` and no blank is a key that may be left out, as in the configuration.
+#[test]
+fn every_key_that_the_example_of_a_registry_file_explains_exists() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/network.example.toml");
+    let example = fs::read_to_string(path).expect("the example");
+    let all = example.lines().fold(String::new(), |text, line| {
+        let key = line.strip_prefix('#').filter(|rest| !rest.is_empty() && !rest.starts_with(' '));
+        text + key.unwrap_or(line) + "\n"
+    });
+    for (text, receipts) in [(&example, None), (&all, Some(ReceiptEncoding::Ethereum))] {
+        let folder = Folder::new(&[("example.toml", text.as_str())]);
+        let registry = Registry::load(std::slice::from_ref(&folder.0)).expect("every key exists");
+        let network = registry.network("example").expect("the example");
+        assert_eq!((network.assets.len(), network.receipts), (2, receipts));
+    }
+}
+
 #[test]
 fn a_network_and_an_asset_are_found_under_all_their_names() {
     let registry = shipped();
