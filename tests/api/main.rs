@@ -10,6 +10,8 @@ mod ledger;
 mod lists;
 mod mempool;
 mod orphans;
+#[path = "../shared/qr.rs"]
+mod qr;
 mod reload;
 mod support;
 mod thresholds;

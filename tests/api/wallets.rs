@@ -3,6 +3,7 @@
 use confirmd::watcher::LookAhead;
 use serde_json::{Value, json};
 
+use crate::qr::read_back;
 use crate::support::{ADMIN, Api, OTHER, READER, START, USDT, WRITER, on_both};
 
 /// The account `m/44'/60'/0'` of the phrase that every development node starts with.
@@ -380,18 +381,4 @@ async fn a_rail_shows_its_payment_uri_and_draws_it() {
     api.get("/v1/intents/order-1/qr?rail=r9", READER).await.problem(404, "not-found");
     api.get("/v1/intents/order-1/qr?format=gif", READER).await.problem(422, "invalid-value");
     api.get("/v1/intents/order-1/qr", OTHER).await.problem(404, "not-found");
-}
-
-/// What another decoder than the encoder's makes of a PNG.
-fn read_back(picture: &[u8]) -> String {
-    let decoder = png::Decoder::new(std::io::Cursor::new(picture));
-    let mut reader = decoder.read_info().expect("a PNG");
-    let mut pixels = vec![0; reader.output_buffer_size().expect("a size")];
-    let frame = reader.next_frame(&mut pixels).expect("pixels");
-    let (width, height) = (frame.width as usize, frame.height as usize);
-    let read = |x: usize, y: usize| pixels[y * width + x];
-    let mut image = rqrr::PreparedImage::prepare_from_greyscale(width, height, read);
-    let codes = image.detect_grids();
-    assert_eq!(codes.len(), 1);
-    codes[0].decode().expect("a code").1
 }

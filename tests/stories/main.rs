@@ -17,6 +17,8 @@ mod orphans;
 mod payments;
 mod providers;
 mod proxy;
+#[path = "../shared/qr.rs"]
+mod qr;
 mod rails;
 mod readme;
 mod receiver;

@@ -274,6 +274,15 @@ impl Rig {
         answer.expect("the daemon answers").text().await.expect("text")
     }
 
+    /// `GET`, as the backend: status code, content type and bytes.
+    pub(crate) async fn file(&self, path: &str) -> (u16, String, Vec<u8>) {
+        let request = self.http.get(format!("{}{path}", self.url())).bearer_auth(KEY);
+        let answer = request.send().await.expect("the daemon answers");
+        let code = answer.status().as_u16();
+        let kind = answer.headers()["content-type"].to_str().expect("a content type").to_owned();
+        (code, kind, answer.bytes().await.expect("a body").to_vec())
+    }
+
     /// `PATCH`, as the backend: status code and body.
     pub(crate) async fn patch(&self, path: &str, body: Value) -> (u16, Value) {
         self.call(reqwest::Method::PATCH, path, Some(body)).await

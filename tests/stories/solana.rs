@@ -12,26 +12,36 @@ use xtask::surfpool::{
 use crate::proxy::Proxy;
 use crate::rig::{Options, Rig, StoreKind};
 
-const USDC: u64 = 1_000_000;
+pub(crate) const USDC: u64 = 1_000_000;
 /// In the place of the registry's own local cluster.
-const ID: &str = "solana-localnet";
+pub(crate) const ID: &str = "solana-localnet";
 
 /// A cluster of one node with three tokens, of which one takes a hundredth of what moves, somebody
 /// who has them, and a daemon that follows it beside its own network, through a proxy.
-struct Scene {
-    node: &'static Surfpool,
-    proxy: Proxy,
+pub(crate) struct Scene {
+    pub(crate) node: &'static Surfpool,
+    pub(crate) proxy: Proxy,
     usdc: Mint<'static>,
     other: Mint<'static>,
     taxed: Mint<'static>,
     buyer: Keypair,
-    rig: Rig,
+    pub(crate) rig: Rig,
+}
+
+/// Starts a node. It lives as long as the test's process.
+pub(crate) async fn node() -> &'static Surfpool {
+    let node = Surfpool::start(SurfpoolOptions::default()).await.expect("surfpool starts");
+    Box::leak(Box::new(node))
 }
 
 impl Scene {
-    async fn set(store: StoreKind, more: &str) -> Self {
-        let node = Surfpool::start(SurfpoolOptions::default()).await.expect("surfpool starts");
-        let node: &'static Surfpool = Box::leak(Box::new(node));
+    /// On a node of its own, with more TOML for the daemon's configuration.
+    pub(crate) async fn set(store: StoreKind, more: &str) -> Self {
+        Self::on(node().await, store, more).await
+    }
+
+    /// The same, on this node. TOML that begins with a provider gives the cluster a second one.
+    pub(crate) async fn on(node: &'static Surfpool, store: StoreKind, more: &str) -> Self {
         let usdc = Mint::create(node, MintOptions::default()).await.expect("a mint");
         let other = Mint::create(node, MintOptions::default()).await.expect("a mint");
         let fee = Some(Fee { basis_points: 100, maximum: u64::MAX });
@@ -55,7 +65,14 @@ impl Scene {
     }
 
     /// Asks for an intent with one rail on the cluster; answers it.
-    async fn expect(&self, id: &str, to: &Pubkey, asset: &str, amount: &str, more: Value) -> Value {
+    pub(crate) async fn expect(
+        &self,
+        id: &str,
+        to: &Pubkey,
+        asset: &str,
+        amount: &str,
+        more: Value,
+    ) -> Value {
         let mut rail = json!({ "network": ID, "asset": asset, "amount": amount,
             "address": to.to_string() });
         let mut order = json!({ "id": id, "endpoints": ["backend"] });
@@ -70,7 +87,7 @@ impl Scene {
     }
 
     /// Pays USDC with a memo behind the transfer.
-    async fn pay(&self, to: &Pubkey, units: u64, text: &str) -> String {
+    pub(crate) async fn pay(&self, to: &Pubkey, units: u64, text: &str) -> String {
         let transfer = self.usdc.transferring(&self.buyer.pubkey(), to, units);
         let instructions = [self.usdc.opening(to), transfer, memo(MemoProgram::V2, text)];
         self.node.send(&instructions, &[&self.buyer]).await.expect("pays")
@@ -110,19 +127,24 @@ impl Scene {
         });
     }
 
-    async fn mine(&self, slots: u64) {
+    /// Closes so many slots.
+    pub(crate) async fn mine(&self, slots: u64) {
         self.node.mine(slots).await.expect("slots");
     }
 
+    /// The newest slot that is scanned.
+    pub(crate) async fn scanned(&self) -> Option<u64> {
+        let (_, status) = self.rig.get("/scanner/status").await;
+        let mut networks = status["networks"].as_array().into_iter().flatten();
+        networks.find(|network| network["network"] == ID)?["scanned"].as_u64()
+    }
+
     /// Waits until what is in confirmed slots is scanned.
-    async fn until_scanned(&self) {
+    pub(crate) async fn until_scanned(&self) {
         let newest = self.node.slot(Commitment::Confirmed).await.expect("a slot");
         self.rig
-            .until("the slot is scanned", async |rig| {
-                let (_, status) = rig.get("/scanner/status").await;
-                let mut networks = status["networks"].as_array().into_iter().flatten();
-                let ours = networks.find(|network| network["network"] == ID)?;
-                (ours["scanned"].as_u64() >= Some(newest)).then_some(())
+            .until("the slot is scanned", async |_| {
+                (self.scanned().await >= Some(newest)).then_some(())
             })
             .await;
     }
@@ -160,7 +182,7 @@ fn other(hash: &str) -> String {
     hash.chars().rev().collect()
 }
 
-fn fresh() -> Pubkey {
+pub(crate) fn fresh() -> Pubkey {
     Keypair::new().pubkey()
 }
 
@@ -351,6 +373,51 @@ async fn a_claimed_payment_is_judged_on_solana_i11() {
         let answer = scene.verify("order-3", &again).await;
         assert_eq!(answer["reason"], "ALREADY_USED", "{answer}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_of_another_order_or_for_one_that_is_over_is_refused_i11() {
+    let scene = Scene::set(StoreKind::Sqlite, "").await;
+    let shop = fresh();
+    let asked = |memo: &str| json!({ "memo": memo, "amount_policy": "exact" });
+    scene.expect("order-1", &shop, "USDC", "5", asked("shop:1")).await;
+    let first = scene.pay(&shop, 5 * USDC, "shop:1").await;
+    scene.mine(4).await;
+    scene.rig.until_status("order-1", "confirmed").await;
+    // The memo is free again; what came with it is not.
+    scene.expect("order-2", &shop, "USDC", "5", asked("shop:1")).await;
+    scene.expect("order-3", &shop, "USDC", "5", asked("shop:3")).await;
+    let (code, over) = scene.rig.post("/v1/intents/order-3/cancel", json!({})).await;
+    assert_eq!(code, 200, "{over}");
+    let late = scene.pay(&shop, 5 * USDC, "shop:3").await;
+    scene.mine(4).await;
+    scene.until_scanned().await;
+    let cases = [
+        ("order-1", &first, None, "confirmed"),
+        ("order-2", &first, Some("ALREADY_USED"), "pending"),
+        ("order-3", &late, Some("EXPIRED"), "cancelled"),
+    ];
+    for (order, transaction, reason, status) in cases {
+        let answer = scene.verify(order, transaction).await;
+        assert_eq!(answer["matches"], reason.is_none(), "{order}: {answer}");
+        assert_eq!(answer["reason"].as_str(), reason, "{order}: {answer}");
+        assert_eq!(answer["status"], status, "{order}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payers_wallet_reads_the_payment_from_its_picture() {
+    let scene = Scene::set(StoreKind::Sqlite, "").await;
+    let shop = fresh();
+    let made = scene.expect("order-1", &shop, "SOL", "2", json!({ "memo": "shop:1" })).await;
+    let uri = format!("solana:{shop}?amount=2&memo=shop%3A1");
+    assert_eq!(made["rails"][0]["payment_uri"], uri.as_str(), "{made}");
+    let (code, kind, picture) = scene.rig.file("/v1/intents/order-1/qr?format=png").await;
+    assert_eq!((code, kind.as_str()), (200, "image/png"));
+    assert_eq!(crate::qr::read_back(&picture), uri);
+    let (code, kind, picture) = scene.rig.file("/v1/intents/order-1/qr").await;
+    assert_eq!((code, kind.as_str()), (200, "image/svg+xml"));
+    assert!(String::from_utf8_lossy(&picture).contains("<svg"), "a picture");
 }
 
 #[tokio::test(flavor = "multi_thread")]
