@@ -5,6 +5,7 @@
 
 mod bitcoin;
 mod cli;
+mod cluster;
 mod databases;
 mod descriptors;
 mod explain;

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// Changes the result of a call, given its method, parameters and honest result.
+/// Changes the result of a call, given its method, parameters and honest result. What [`denied`]
+/// makes, in the result's place, is sent as an error.
 pub(crate) type Fault = Box<dyn FnMut(&str, &Value, &mut Value) + Send>;
 
 /// Changes a request before the node sees it.
@@ -17,6 +18,14 @@ type Twist = Box<dyn FnMut(&mut Value) + Send>;
 
 /// Answers a call, given its method and parameters, in the node's stead.
 type Fake = Box<dyn Fn(&str, &Value) -> Option<Value> + Send>;
+
+/// The key of an error that stands in a result's place; no node's result has it.
+const DENIED: &str = "denied by the proxy";
+
+/// An error in the place of a result.
+pub(crate) fn denied(code: i64, message: &str) -> Value {
+    json!({ DENIED: { "code": code, "message": message } })
+}
 
 /// The proxy. Honest until it is told otherwise.
 #[derive(Clone)]
@@ -152,5 +161,8 @@ fn bend(shared: &Shared, fault: &mut Fault, request: &Value, answer: &mut Value)
     }
     if let (Some(method), Some(result)) = (request["method"].as_str(), answer.get_mut("result")) {
         fault(method, &request["params"], result);
+        if let Some(error) = result.get_mut(DENIED).map(Value::take) {
+            *answer = json!({ "jsonrpc": "2.0", "id": request["id"], "error": error });
+        }
     }
 }
