@@ -13,6 +13,13 @@ use crate::traces::{self, BlockTraces, TraceMethod};
 use crate::transactions::{Transaction, Transactions};
 use crate::{Refusal, calls};
 
+/// Nodes that are no archives keep the state of the newest 128 blocks, without which no older one
+/// can be run again. Some margin is for what is mined while they are asked.
+const STATE_KEPT: u64 = 96;
+
+/// What a node says that does not have the state any more.
+const STATE_IS_GONE: [&str; 4] = ["state", "trie node", "pruned", "old data not available"];
+
 impl Evm {
     /// Gives the block its traces, where coin through contracts is looked for: this provider's, or
     /// those of another that has them. Where nobody waits for anything it saves the call, and the
@@ -63,13 +70,13 @@ impl Evm {
             }
             (true, Traces::Always) => Err(Failure::Unsupported(format!(
                 "no traces of block {number}; traces = true needs a provider with trace_block or \
-                 debug_traceBlockByHash"
+                 debug_traceBlockByHash, of old blocks too"
             ))),
             (true, _) => Ok(()),
         }
     }
 
-    /// A provider's traces of a block; none where it has none of any block.
+    /// A provider's traces of a block; none where it has none of any block, or none so old.
     async fn traces_of(
         &self,
         provider: &Provider,
@@ -88,6 +95,7 @@ impl Evm {
                 Err(error @ (CallError::Unreachable(_) | CallError::RateLimited { .. })) => {
                     return Err(error.into());
                 }
+                Err(error) if self.is_out_of_reach(body, &error) => return Ok(None),
                 // Who has never shown traces does not have them, in whatever words.
                 Ok(_) | Err(_) => continue,
             };
@@ -107,6 +115,14 @@ impl Evm {
         Ok(None)
     }
 
+    /// Whether a provider does not show a block's traces since it is no archive.
+    fn is_out_of_reach(&self, body: &Body<'_>, error: &CallError) -> bool {
+        let CallError::Missing(said) = error else { return false };
+        let said = said.message.to_lowercase();
+        let kept_from = self.pool.newest_height().map_or(0, |newest| newest.minus(STATE_KEPT).0);
+        body.header.number < kept_from && STATE_IS_GONE.iter().any(|words| said.contains(words))
+    }
+
     /// Asks a provider that showed traces before, and so is to show those of every block.
     async fn ask(
         &self,
@@ -123,6 +139,11 @@ impl Evm {
             Err(CallError::Unsupported(words)) => {
                 self.tracers.forget(provider);
                 return Err(Failure::Unsupported(format!("traces of block {number}: {words}")));
+            }
+            Err(error) if self.is_out_of_reach(body, &error) => {
+                let (network, provider) = (&self.config.network, provider.name());
+                tracing::info!(%network, %provider, number, "no call traces: it keeps no old state");
+                return Ok(None);
             }
             answer => answer.map_err(CallError::indivisible)?,
         };

@@ -4,6 +4,7 @@
 
 mod support;
 
+use alloy_consensus::Header;
 use alloy_primitives::{Address as Raw, B256, Bytes, U64, U256, address, keccak256};
 use confirmd_chain::{
     Asset, At, Block, Chain, ChainError, Height, TransferIndex, WatchSet, WatchVersion,
@@ -369,6 +370,38 @@ async fn a_provider_that_had_traces_and_withholds_them_stalls_the_block_i3() {
     assert!(traced(&evm.block(at.clone(), &watches).await.unwrap()) > 0);
     let error = evm.block(at, &watches).await.unwrap_err();
     assert!(matches!(&error, ChainError::Unproven(why) if why.contains("traces of 3")), "{error}");
+}
+
+/// Of an old block only an archive has them; of a new one every node that has them at all.
+#[tokio::test]
+async fn an_old_block_is_taken_without_the_traces_that_no_node_keeps_and_a_new_one_is_not_i3() {
+    let gone = json!({ "error": { "code": -32000,
+        "message": "required historical state unavailable (reexec=128)" } });
+    for (newest, is_taken) in [(3 + 60, false), (3 + 200, true)] {
+        let (file, flat) = golden();
+        let (mut answers, gone) = (0, gone.clone());
+        let node = Scripted::lying(std::slice::from_ref(&file), move |method, params, result| {
+            if method == "trace_block" {
+                answers += 1;
+                *result = if answers == 1 { flat.clone() } else { gone.clone() };
+            }
+            if method == "eth_getBlockByNumber" && params[0] == "latest" {
+                let header = Header { number: newest, ..Header::default() };
+                *result = serde_json::to_value(&header).unwrap();
+                result["hash"] = json!(header.hash_slow());
+                result["transactions"] = json!([]);
+            }
+        });
+        let node = node.await;
+        let (evm, watches) = follow(&file, Traces::WhereOffered, &[&node]);
+        let at = At::Height(Height(3));
+        assert!(traced(&evm.block(at.clone(), &watches).await.unwrap()) > 0);
+        evm.heads().await.unwrap();
+        match evm.block(at, &watches).await {
+            Ok(block) => assert!(is_taken && traced(&block) == 0),
+            Err(error) => assert!(!is_taken, "{error}"),
+        }
+    }
 }
 
 #[tokio::test]

@@ -141,6 +141,12 @@ const MISSING: &[&str] = &[
     "transaction not found",
     "old data not available",
     "block height not available",
+    "historical state",
+    "state unavailable",
+    "state is not available",
+    "state not available",
+    "no state available",
+    "is pruned",
 ];
 
 /// What an error means to the caller.

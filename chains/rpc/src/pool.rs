@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use confirmd_chain::{Header, ProviderStatus};
+use confirmd_chain::{Header, Height, ProviderStatus};
 use tokio::time::Instant;
 
 use crate::http::client;
@@ -81,6 +81,12 @@ impl Pool {
 
     pub(crate) fn quorum(&self) -> usize {
         self.quorum
+    }
+
+    /// The newest height that any provider named, once one did.
+    #[must_use]
+    pub fn newest_height(&self) -> Option<Height> {
+        self.newest().as_ref().map(|newest| newest.height)
     }
 
     pub(crate) fn newest(&self) -> MutexGuard<'_, Option<Header>> {
