@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::Connection;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::Migrator;
 
@@ -61,6 +62,11 @@ impl Store {
                     Box::pin(
                         async move { sqlx::raw_sql(pragmas).execute(connection).await.map(|_| ()) },
                     )
+                })
+                // SQLite itself undoes a transaction that a full disk or a failing one breaks.
+                // sqlx still counts it then and begins no other, so the connection is replaced.
+                .before_acquire(|connection, _| {
+                    Box::pin(async move { Ok(!connection.is_in_transaction()) })
                 })
         };
         let write = pool(
@@ -145,5 +151,39 @@ fn lock_file(database: &Path) -> Result<File> {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::InUse(database.to_owned())),
         Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROW: &str = "INSERT INTO instances (instance, networks, until) VALUES ($1, $2, 0)";
+
+    /// Writes a row of a mebibyte.
+    async fn write(store: &Store, name: &str) -> Result<()> {
+        let mut transaction = store.begin().await?;
+        let row = sqlx::query(ROW).bind(name).bind("x".repeat(1 << 20));
+        row.execute(&mut *transaction.inner).await?;
+        transaction.commit().await
+    }
+
+    #[tokio::test]
+    async fn a_store_that_had_no_room_writes_again_once_it_has() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("confirmd.db");
+        let store = Store::open(&format!("sqlite://{}", file.display())).await.expect("opens");
+        write(&store, "before").await.expect("has room");
+
+        // Less than it holds already: it may not grow.
+        let limit = sqlx::raw_sql("PRAGMA max_page_count = 1").execute(&store.write);
+        limit.await.expect("is set");
+        let failed = write(&store, "meanwhile").await.expect_err("has no room");
+        assert!(failed.to_string().contains("full"), "{failed}");
+
+        let limit = sqlx::raw_sql("PRAGMA max_page_count = 1073741823").execute(&store.write);
+        limit.await.expect("is set");
+        write(&store, "after").await.expect("has room again");
+        store.close().await;
     }
 }
