@@ -40,6 +40,8 @@ async fn every_bad_value_is_named_by_its_pointer_i14() {
         ("/id", json!("a".repeat(129)), "1 to 128"),
         ("/id", json!("a/b"), "1 to 128"),
         ("/id", json!("späti"), "1 to 128"),
+        ("/id", json!("orp_ab2"), "begins with `orp_`"),
+        ("/id", json!("dep_ab2"), "begins with `dep_`"),
         ("/rails", Value::Null, "missing"),
         ("/rails", json!({}), "expected an array"),
         ("/rails", json!([]), "1 to 16"),

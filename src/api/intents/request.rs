@@ -29,8 +29,8 @@ pub(super) const TRIES: u32 = 3;
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "shows the body in the OpenAPI document; it is read field by field")]
 pub(super) struct CreateIntent {
-    /// The backend's own id: 1 to 128 characters of `A-Za-z0-9._:-`. Asking again with the same
-    /// body answers the same intent.
+    /// The backend's own id: 1 to 128 characters of `A-Za-z0-9._:-`, of which the first are not
+    /// `orp_` or `dep_`. Asking again with the same body answers the same intent.
     #[schema(pattern = "^[A-Za-z0-9._:-]{1,128}$", examples("order-1234"))]
     id: String,
     /// The ways to pay it. They never add up: the first to be complete settles the intent.
@@ -100,7 +100,7 @@ impl Draft {
     /// Reads a body; what is wrong with it is in `errors`, all of it.
     pub(super) fn read(body: &Value, context: &Context, errors: &mut Errors) -> Option<Self> {
         let mut object = Field::root(body).object(errors)?;
-        let id = read_id(&mut object, errors);
+        let id = read_intent_id(&mut object, errors);
         let wish = object.optional("confirmations");
         let wish = wish.and_then(|field| read_confirmations(&field, errors));
         let rails = object.required("rails", "1 to 16 ways to pay", errors);
@@ -170,6 +170,20 @@ impl Request {
         ]);
         hex::encode(Sha256::digest(normalised.to_string()))
     }
+}
+
+/// With what the ids of orphans and of deposits begin. An account's events are numbered by what they
+/// are about: an intent of such an id could take the numbers of another thing's events.
+const IDS_OF_OTHERS: [&str; 2] = ["orp_", "dep_"];
+
+fn read_intent_id(object: &mut Object<'_>, errors: &mut Errors) -> Option<String> {
+    let id = read_id(object, errors)?;
+    let taken = IDS_OF_OTHERS.into_iter().find(|prefix| id.starts_with(*prefix));
+    if let Some(prefix) = taken {
+        errors
+            .add("/id", format!("begins with `{prefix}`, as do only the ids that confirmd gives"));
+    }
+    taken.is_none().then_some(id)
 }
 
 /// A value as text in which the order of an object's fields means nothing.
