@@ -104,6 +104,7 @@ impl Daemon {
         let (reloads, asked) = Reloads::channel();
         let trials = Trials::new(parts.clock.clone())?;
         let context = parts.clone().api(settings, &networks, trials, reloads.clone());
+        tasks.spawn(telemetry::sum_up(context.metrics.clone(), stop.clone()));
         let live = watch::Sender::new(context);
         parts.look_ahead(live.subscribe());
         let router = api::router(live.subscribe());
