@@ -58,7 +58,8 @@ pub(crate) async fn check_chain(provider: &Provider, expected: u64) -> Result<()
     if provider.is_trusted() {
         return Ok(());
     }
-    let found: U64 = provider.call("eth_chainId", ()).await?.decode()?;
+    let answer = provider.call("eth_chainId", ()).await.map_err(CallError::indivisible)?;
+    let found: U64 = answer.decode()?;
     if found != U64::from(expected) {
         return Err(Failure::wrong_chain(format!("serves chain {found}, expected {expected}")));
     }

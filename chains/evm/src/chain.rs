@@ -7,7 +7,7 @@ use confirmd_chain::{
     Inclusion, ProbeReport, ProviderStatus, ReferenceError, TransactionId, Wallet, WalletError,
     WatchKey, WatchSet, Witness,
 };
-use confirmd_rpc::{Answer, AskError, Failure, Fault, FaultKind, Provider, Request};
+use confirmd_rpc::{Answer, AskError, CallError, Failure, Fault, FaultKind, Provider, Request};
 use futures_util::future::join_all;
 use serde::Deserialize;
 
@@ -28,7 +28,8 @@ impl Evm {
             requests.push(calls::tagged(tag)?);
         }
         let mut answers = provider.batch(&requests).await?.into_iter();
-        let newest = answers.next().ok_or_else(|| Failure::malformed("no answer"))??;
+        let newest = answers.next().ok_or_else(|| Failure::malformed("no answer"))?;
+        let newest = newest.map_err(CallError::indivisible)?;
         if newest.is_null() {
             return Err(Failure::stale("null instead of the newest block"));
         }
@@ -111,7 +112,12 @@ impl Chain for Evm {
             let last = from.plus(wanted - 1);
             let asked = self.pool.ask(|provider| async move {
                 calls::check_chain(&provider, self.config.chain_id).await?;
-                let blocks = self.range_from(&provider, from, last, watches).await?;
+                let blocks = self.range_from(&provider, from, last, watches).await;
+                let blocks = match wanted {
+                    // Nobody can ask for less than one, but another provider may have it.
+                    1 => blocks.map_err(Failure::indivisible)?,
+                    _ => blocks?,
+                };
                 // The last one's hash commits to all before it.
                 if let Some(last) = blocks.last() {
                     self.agree_on(&last.header, &provider).await?;

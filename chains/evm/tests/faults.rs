@@ -341,6 +341,24 @@ async fn one_block_that_is_too_large_stalls_and_is_not_skipped_f11() {
 }
 
 #[tokio::test]
+async fn one_block_that_is_too_large_for_a_provider_is_asked_of_the_next_f11() {
+    let narrow = Scripted::lying(&recorded(), |method, _, result| {
+        if method == "eth_getLogs" {
+            let message = "query returned more than 10000 results";
+            *result = json!({ "error": { "code": -32005, "message": message } });
+        }
+    })
+    .await;
+    let wide = Scripted::honest(&recorded()).await;
+    let providers = support::pool(&[narrow.url(), wide.url()]);
+    let evm = Evm::new(config(Verify::Logs, false), providers).unwrap();
+    let got = evm.blocks(Height(3), Height(5), &watches(&evm)).await.unwrap();
+    assert_eq!(got.iter().map(|block| block.header.height).collect::<Vec<_>>(), [Height(3)]);
+    assert_eq!(got[0].provider.as_ref(), "second");
+    assert_eq!(faults(&evm.providers()[0]), [("unreachable", 1)]);
+}
+
+#[tokio::test]
 async fn blocks_without_a_trace_of_us_cost_no_receipts() {
     for native in [false, true] {
         let node = Scripted::honest(&recorded()).await;

@@ -222,6 +222,15 @@ impl Failure {
     pub fn malformed(words: impl Into<String>) -> Self {
         Fault::new(FaultKind::Malformed, words).into()
     }
+
+    /// The same where less cannot be asked for: the provider is at fault, and the next is asked.
+    #[must_use]
+    pub fn indivisible(self) -> Self {
+        match self {
+            Self::TooMuch(words) => CallError::TooMuch(words).indivisible().into(),
+            other => other,
+        }
+    }
 }
 
 impl From<CallError> for Failure {
