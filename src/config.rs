@@ -306,6 +306,7 @@ impl PartialEq for Provider {
         };
         self.name == other.name
             && urls(self) == urls(other)
+            && self.zmq == other.zmq
             && self.requests_per_second == other.requests_per_second
     }
 }

@@ -54,6 +54,26 @@ fn a_mempool_is_looked_at_as_often_as_the_head_unless_it_says_otherwise() {
 }
 
 #[test]
+fn a_change_of_any_setting_of_a_provider_is_a_change_of_its_network() {
+    let with = |url: &str, lines: &str| {
+        follow(&format!(
+            "[networks.regtest]\n[[networks.regtest.providers]]\nname = \"a\"\n\
+             url = \"http://127.0.0.1:{url}\"\n{lines}"
+        ))
+        .expect("right")
+    };
+    let before = with("1", "");
+    assert!(Changes::between(&before, &with("1", "")).is_empty());
+    for (url, lines) in
+        [("2", ""), ("1", "zmq = \"tcp://127.0.0.1:3\"\n"), ("1", "requests_per_second = 5\n")]
+    {
+        let changes = Changes::between(&before, &with(url, lines));
+        let ids: Vec<_> = changes.changed.iter().map(|change| change.network.as_str()).collect();
+        assert_eq!(ids, ["regtest"], "{url} {lines}");
+    }
+}
+
+#[test]
 fn a_threshold_below_the_floor_is_raised_and_said() {
     let text = "[networks.bsc]\nthreshold = 3\n\
                 [[networks.bsc.providers]]\nname = \"a\"\nurl = \"https://bsc.example\"\n\
