@@ -32,7 +32,7 @@ pub use check::{Report, check};
 pub(crate) use document::{Environment, Table, Value, read_toml};
 pub use duration::parse_duration;
 pub use problem::{Origin, Problem};
-pub(crate) use read::providers;
+pub(crate) use read::{MAX_CONFIRMATIONS, providers};
 pub use settings::{Followed, FollowedAsset, Settings, ThresholdSource};
 pub(crate) use words::{is_name, list_of, nearest};
 

@@ -6,14 +6,12 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::context::Context;
 use super::input::{Errors, Field, Object};
-use crate::config::{Followed, list_of, nearest};
+use crate::config::{Followed, MAX_CONFIRMATIONS, list_of, nearest};
 use crate::settlement::NetworkId;
 use crate::store::Actor;
 
 const MAX_ID: usize = 128;
 const MAX_ENDPOINTS: usize = 16;
-/// As many blocks as are kept: a deeper reorg takes an operator anyway (I5).
-pub(super) const MAX_CONFIRMATIONS: u32 = 10_000;
 
 /// Something that was taken otherwise than asked for, or is worth knowing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]

@@ -11,11 +11,11 @@ use utoipa_axum::routes;
 
 use super::auth::{Admin, Reader};
 use super::context::{Context, Live};
-use super::fields::{ActorAnswer, MAX_CONFIRMATIONS, Note, read_confirmations};
+use super::fields::{ActorAnswer, Note, read_confirmations};
 use super::input::{Body, Errors, Field, Parameters};
 use super::page::{Page, Paging, time_cursor};
 use super::problem::Problem;
-use crate::config::{Followed, ThresholdSource};
+use crate::config::{Followed, MAX_CONFIRMATIONS, ThresholdSource};
 use crate::settlement::{NetworkId, rfc3339};
 use crate::store::ThresholdChange;
 

@@ -295,7 +295,7 @@ fn at_most(value: &Value<'_>, most: Duration, in_words: &str) -> Option<Duration
 }
 
 fn network(table: &Table<'_>) -> Option<NetworkConfig> {
-    let confirmations = |value: &Value<'_>| value.integer(1..=MOST_CONFIRMATIONS);
+    let confirmations = |value: &Value<'_>| value.integer(1..=u64::from(MAX_CONFIRMATIONS));
     let modes = [("receipts", Verify::Receipts), ("logs", Verify::Logs)];
     let tokens = table.or("tokens", Vec::new(), |value| {
         value.named(|symbol, v| v.table(token).map(|token| (symbol.to_owned(), token)))
@@ -315,8 +315,9 @@ fn network(table: &Table<'_>) -> Option<NetworkConfig> {
     })
 }
 
-/// More than any network needs; a limit so that a typing error is not taken for a wish.
-const MOST_CONFIRMATIONS: u64 = 1_000_000;
+/// The most confirmations that may be asked for. As many blocks as are kept: a deeper reorg takes
+/// an operator anyway (I5).
+pub(crate) const MAX_CONFIRMATIONS: u32 = 10_000;
 /// Heights are kept in signed 64 bits by the databases.
 const MOST_HEIGHT: u64 = i64::MAX.unsigned_abs();
 
@@ -362,7 +363,8 @@ fn token(table: &Table<'_>) -> Option<TokenConfig> {
     let decimal = "a decimal string such as \"1.50\"";
     // How precise it may be is known once the registry is read.
     let digits = |text: &str| Amount::parse_decimal(text, 36).ok().map(|_| text.to_owned());
-    let confirmations = table.optional("confirmations", |v| v.integer(1..=MOST_CONFIRMATIONS));
+    let confirmations =
+        table.optional("confirmations", |v| v.integer(1..=u64::from(MAX_CONFIRMATIONS)));
     Some(TokenConfig {
         minimum: table.optional("minimum", |value| value.parsed(decimal, digits)),
         confirmations: confirmations.map(Confirmations),

@@ -235,6 +235,7 @@ impl Merger {
         let providers = self.providers(wanted, network);
         let poll_interval = wanted.poll_interval.unwrap_or_else(|| usual_poll(network.block_time));
         self.check_tokens(wanted, network);
+        self.check_family(wanted, network);
         Some(Followed {
             network: Arc::clone(network),
             threshold,
@@ -260,6 +261,31 @@ impl Merger {
             self.problems.push(wanted.origin.problem_at("mempool_interval", message));
         }
         wanted.mempool_interval
+    }
+
+    /// What only other families have would be taken for granted, and do nothing.
+    fn check_family(&mut self, wanted: &NetworkConfig, network: &Network) {
+        let family = network.family;
+        if wanted.traces.is_some() && family != Family::Evm {
+            let message = format!("is for the family `evm`; this one is `{family}`");
+            self.problems.push(wanted.origin.problem_at("traces", message));
+        }
+        for provider in &wanted.providers {
+            let foreign = match family {
+                Family::Bitcoin => {
+                    provider.ws.as_ref().map(|_| ("ws", "families `evm` and `solana`"))
+                }
+                Family::Evm | Family::Solana => {
+                    provider.zmq.as_ref().map(|_| ("zmq", "family `bitcoin`"))
+                }
+            };
+            if let Some((option, others)) = foreign {
+                let name = &provider.name;
+                let message =
+                    format!("`{option}` of `{name}` is for the {others}; this one is `{family}`");
+                self.problems.push(wanted.origin.problem_at("providers", message));
+            }
+        }
     }
 
     fn unknown_network(&mut self, id: &str, wanted: &NetworkConfig, registry: &Registry) {

@@ -240,11 +240,20 @@ fn what_is_wrong_is_named_by_file_line_and_key() {
         ("[retention]\nevents = \"1h\"", "2: retention.events: expected at least \"1d\""),
         (
             "[networks.bsc]\nthreshold = 0",
-            "2: networks.bsc.threshold: expected a whole number from 1 to 1000000, found 0",
+            "2: networks.bsc.threshold: expected a whole number from 1 to 10000, found 0",
         ),
         (
             "[networks.bsc]\nthreshold = -5",
-            "2: networks.bsc.threshold: expected a whole number from 1 to 1000000, found -5",
+            "2: networks.bsc.threshold: expected a whole number from 1 to 10000, found -5",
+        ),
+        (
+            "[networks.bsc]\nthreshold = 10001",
+            "2: networks.bsc.threshold: expected a whole number from 1 to 10000, found 10001",
+        ),
+        (
+            "[networks.bsc.tokens.USDT]\nconfirmations = 10001",
+            "2: networks.bsc.tokens.USDT.confirmations: expected a whole number from 1 to 10000, \
+             found 10001",
         ),
         (
             "[networks.bsc]\nverify = \"recipts\"",

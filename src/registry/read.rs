@@ -7,7 +7,7 @@ use confirmd_evm::{FeeProxies, Finality, ReceiptEncoding, Tag};
 use confirmd_solana::TokenProgram;
 
 use super::{AssetInfo, Explorer, Family, Network, bitcoin};
-use crate::config::{Table, Value, is_name, providers};
+use crate::config::{MAX_CONFIRMATIONS, Table, Value, is_name, providers};
 
 const FAMILIES: [(&str, Family); 3] =
     [("evm", Family::Evm), ("bitcoin", Family::Bitcoin), ("solana", Family::Solana)];
@@ -124,7 +124,7 @@ fn chain_id(root: &Table<'_>, family: Family, caip2: Option<&str>) -> Option<u64
 }
 
 fn confirmations(table: &Table<'_>) -> Option<(Confirmations, Confirmations)> {
-    let number = |value: &Value<'_>| value.integer::<u32>(1..=1_000_000);
+    let number = |value: &Value<'_>| value.integer::<u32>(1..=u64::from(MAX_CONFIRMATIONS));
     let default = table.required("default", "the confirmations of an ordinary intent", number);
     let floor = table.required("floor", "the fewest confirmations that may be asked for", number);
     let (default, floor) = (default?, floor?);
