@@ -4,6 +4,7 @@
 //! expected, and all of them are reported at once. [`Settings::load`] reads the registry files as
 //! well and merges both into what is followed. [`check()`] does the same for `confirmd check`.
 
+mod callable;
 mod changes;
 mod check;
 mod document;
@@ -27,6 +28,8 @@ use url::Url;
 
 use crate::settlement::{EventKind, Tolerance};
 
+pub(crate) use callable::check_read_url;
+pub use callable::{UrlError, check_url, is_public};
 pub use changes::{Changes, NetworkChange};
 pub use check::{Report, check};
 pub(crate) use document::{Environment, Table, Value, read_toml};

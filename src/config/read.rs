@@ -11,6 +11,7 @@ use confirmd_chain::{Amount, Confirmations, Height};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use super::callable::{UrlError, check_url};
 use super::words::NAME;
 use super::{
     AmnSignature, ApiKey, Config, Defaults, Dialect, Endpoint, KeyDigest, NetworkConfig, Provider,
@@ -166,13 +167,8 @@ fn unique_keys(root: &Table<'_>, keys: &[ApiKey]) {
 
 fn endpoint(table: &Table<'_>) -> Option<Endpoint> {
     let allow_private = table.or("allow_private", false, Value::boolean);
-    let url = table.required("url", "where to post events", |value| {
-        let expected = match allow_private {
-            true => "an http or https URL without credentials",
-            false => "an https URL without credentials (plain http needs `allow_private = true`)",
-        };
-        value.parsed_secretly(expected, |text| endpoint_url(text, allow_private))
-    });
+    let url =
+        table.required("url", "where to post events", |value| endpoint_url(value, allow_private));
     let dialect = dialect(table);
     let kind = match dialect {
         Dialect::Standard => STANDARD_SECRET,
@@ -186,11 +182,23 @@ fn endpoint(table: &Table<'_>) -> Option<Endpoint> {
     Some(Endpoint { url: url?, dialect, secrets: secrets?, events, allow_private, max_in_flight })
 }
 
-fn endpoint_url(text: &str, allow_private: bool) -> Option<Url> {
-    let url = Url::parse(text).ok()?;
-    let scheme = url.scheme() == "https" || (allow_private && url.scheme() == "http");
-    let credentials = !url.username().is_empty() || url.password().is_some();
-    (scheme && url.has_host() && !credentials).then_some(url)
+/// What no delivery could be made to is refused here, not at each of them.
+fn endpoint_url(value: &Value<'_>, allow_private: bool) -> Option<Url> {
+    let meant = "write `allow_private = true` if it is meant";
+    match check_url(&value.string()?, allow_private) {
+        Ok(url) => Some(url),
+        Err(UrlError::NotPublic(address)) => {
+            value.fail(format!("{address} is not a public address; {meant}"))
+        }
+        Err(UrlError::LocalName(_)) => {
+            value.fail(format!("names a host of this machine or network; {meant}"))
+        }
+        Err(UrlError::TooLong) => value.fail(UrlError::TooLong.to_string()),
+        Err(_) if allow_private => value.fail("expected an http or https URL without credentials"),
+        Err(_) => value.fail(
+            "expected an https URL without credentials (plain http needs `allow_private = true`)",
+        ),
+    }
 }
 
 fn dialect(table: &Table<'_>) -> Dialect {

@@ -7,8 +7,8 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode};
 use tokio::time::Instant;
 
-use super::guard::{self, PublicResolver};
-use crate::config::Endpoint;
+use super::guard::PublicResolver;
+use crate::config::{Endpoint, check_read_url};
 
 const CONNECT: Duration = Duration::from_secs(5);
 /// From the first look-up of the name to the last byte of the answer.
@@ -97,7 +97,7 @@ impl Clients {
         headers: HeaderMap,
         body: String,
     ) -> Answer {
-        if let Err(refusal) = guard::check(&endpoint.url, endpoint.allow_private) {
+        if let Err(refusal) = check_read_url(&endpoint.url, endpoint.allow_private) {
             return Answer::not_sent(format!("refused: {refusal}"));
         }
         let client = if endpoint.allow_private { &self.any } else { &self.public };

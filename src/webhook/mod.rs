@@ -9,7 +9,7 @@
 //! | `endpoints` | who gets which event |
 //! | `dialect` | bodies, headers and what counts as taken, for each dialect |
 //! | `signature` | Standard Webhooks and plain HMAC |
-//! | `guard` | which addresses may be called |
+//! | `guard` | which addresses a name may lead to |
 //! | `client` | one attempt, within its limits |
 //! | `schedule` | what comes after an attempt |
 //! | `courier`, `recorder` | the tasks: one an endpoint (I8), and one that writes outcomes |
@@ -32,6 +32,5 @@ mod waker;
 pub use client::CourierError;
 pub use courier::Courier;
 pub use endpoints::{Endpoints, shown_url};
-pub use guard::{UrlError, check_url, is_public};
 pub use trial::{NoWord, Trials};
 pub use waker::Waker;

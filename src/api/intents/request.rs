@@ -13,8 +13,8 @@ use crate::api::context::Context;
 use crate::api::fields::{Note, read_confirmations, read_endpoints, read_id};
 use crate::api::input::{Errors, Field, Object, parse_time};
 use crate::api::problem::Problem;
+use crate::config::check_url;
 use crate::settlement::{IntentKey, Matching, Rail, Tolerance};
-use crate::webhook::check_url;
 
 pub(super) const MAX_METADATA_BYTES: usize = 4 * 1024;
 /// Together with sixteen rails and the metadata it must fit a webhook's body.
@@ -172,8 +172,8 @@ impl Request {
     }
 }
 
-/// With what the ids of orphans and of deposits begin. An account's events are numbered by what they
-/// are about: an intent of such an id could take the numbers of another thing's events.
+/// With what the ids of orphans and of deposits begin. An account's events are numbered by what
+/// they are about: an intent of such an id could take the numbers of another thing's events.
 const IDS_OF_OTHERS: [&str; 2] = ["orp_", "dep_"];
 
 fn read_intent_id(object: &mut Object<'_>, errors: &mut Errors) -> Option<String> {

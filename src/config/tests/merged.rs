@@ -123,8 +123,8 @@ fn what_the_registry_does_not_allow_is_refused_by_name() {
             .to_owned()),
         ("[networks.regtest]\n[[networks.regtest.providers]]\nname = \"a\"\n\
           url = \"http://127.0.0.1:1\"\nws = \"ws://127.0.0.1:2\"\n",
-         "2: networks.regtest.providers: `ws` of `a` is for the families `evm` and `solana`; this one \
-          is `bitcoin`".to_owned()),
+         "2: networks.regtest.providers: `ws` of `a` is for the families `evm` and `solana`; this \
+          one is `bitcoin`".to_owned()),
         ("[networks.bsc.tokens.USDX]\n",
          "1: networks.bsc.tokens.USDX: bsc has no asset `USDX`; did you mean `USDC`?".to_owned()),
         ("[networks.ethereum.tokens.USDC]\nminimum = \"0.0000001\"\n",
