@@ -317,7 +317,8 @@ impl PartialEq for Provider {
 /// What differs for one asset of a network.
 #[derive(Clone, Debug)]
 pub struct TokenConfig {
-    /// The smallest deposit that counts, as a decimal string; else the registry's.
+    /// The smallest amount that an intent may ask for, as a decimal string; else the registry's.
+    /// What arrives counts however small it is, as a part or as a deposit.
     pub minimum: Option<String>,
     /// The confirmations that it needs; else the network's threshold.
     pub confirmations: Option<Confirmations>,

@@ -71,7 +71,8 @@ struct AssetAnswer {
     caip19: String,
     /// Its digits behind the point.
     decimals: u8,
-    /// The smallest deposit that counts, as a decimal.
+    /// The smallest amount that an intent may ask for, as a decimal. What arrives counts however
+    /// small it is, as a part or as a deposit.
     minimum: String,
     /// The confirmations that it needs, where they are not the network's.
     confirmations: Option<u32>,

@@ -71,7 +71,8 @@ pub enum ThresholdSource {
 pub struct FollowedAsset {
     /// The registry's facts.
     pub info: AssetInfo,
-    /// The smallest deposit that counts, in base units.
+    /// The smallest amount that an intent may ask for, in base units. What arrives counts however
+    /// small it is, as a part or as a deposit.
     pub minimum: Amount,
     /// The confirmations that it needs, never below the network's floor; none where the network's
     /// threshold applies.

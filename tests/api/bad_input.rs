@@ -66,7 +66,7 @@ async fn every_bad_value_is_named_by_its_pointer_i14() {
         ("/rails/0/amount", json!("1.0000000000000000001"), "19 decimals"),
         ("/rails/0/amount", json!("9".repeat(78)), "too large"),
         ("/rails/0/amount", json!("9".repeat(5_000)), "too large"),
-        ("/rails/0/amount", json!("0.99"), "below the smallest deposit, 1"),
+        ("/rails/0/amount", json!("0.99"), "below the smallest amount of this asset, 1"),
         ("/rails/0/address", Value::Null, "missing"),
         ("/rails/0/address", json!(wrong_checksum), "checksum"),
         ("/rails/0/address", json!("0x1234"), "40 hex digits"),

@@ -274,7 +274,8 @@ fn read_amount(
         errors.add(&field.pointer, "must be more than zero");
     } else if amount < *minimum {
         let minimum = minimum.to_decimal(info.decimals);
-        errors.add(&field.pointer, format!("is below the smallest deposit, {minimum}"));
+        errors
+            .add(&field.pointer, format!("is below the smallest amount of this asset, {minimum}"));
     }
     Some(amount)
 }
