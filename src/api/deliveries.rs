@@ -1,7 +1,7 @@
 //! The delivery log: what went to endpoints, and how it went.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use super::auth::{Reader, Writer};
 use super::context::{Context, Live};
 use super::fields::AccountQuery;
-use super::input::Parameters;
+use super::input::{Parameters, Path};
 use super::page::{Page, Paging};
 use super::problem::Problem;
 use crate::settlement::rfc3339;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 use super::auth::{Admin, Reader, Writer};
 use super::context::{Context, Live};
 use super::fields::ActorBody;
-use super::input::{Errors, Field, OptionalBody, Parameters, read_actor};
+use super::input::{Errors, Field, OptionalBody, Parameters, Path, read_actor};
 use super::page::{Page, Paging};
 use super::problem::Problem;
 use crate::config::Endpoint;

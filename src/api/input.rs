@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::body::{Bytes, to_bytes};
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{self, FromRequest, FromRequestParts, Request};
 use axum::http::{HeaderMap, header, request::Parts};
 use confirmd_chain::Timestamp;
 use serde_json::{Map, Value};
@@ -242,6 +242,27 @@ impl<'v> Object<'v> {
     }
 }
 
+/// The name in a request's path, as axum's of the same name reads it.
+#[derive(Debug)]
+pub(super) struct Path<T>(pub(super) T);
+
+impl<S: Send + Sync> FromRequestParts<S> for Path<String> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match extract::Path::<String>::from_request_parts(parts, state).await {
+            Ok(extract::Path(name)) if is_plain(&name) => Ok(Self(name)),
+            // Nothing has such a name, and PostgreSQL cannot even be asked for it.
+            _ => Err(Problem::NotFound("thing")),
+        }
+    }
+}
+
+/// Whether a text is without control characters: no name has one.
+pub(super) fn is_plain(text: &str) -> bool {
+    !text.chars().any(char::is_control)
+}
+
 /// The parameters behind `?`, taken one by one.
 #[derive(Debug)]
 pub(super) struct Parameters {
@@ -258,7 +279,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
         let mut left = BTreeMap::new();
         let mut errors = Errors::default();
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-            if left.insert(name.to_string(), value.into_owned()).is_some() {
+            if !is_plain(&value) {
+                errors.add(&format!("?{name}"), "holds a control character");
+            } else if left.insert(name.to_string(), value.into_owned()).is_some() {
                 errors.add(&format!("?{name}"), "is given twice");
             }
         }

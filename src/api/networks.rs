@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use confirmd_chain::{Asset, ContractProbe, ProbeReport};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use super::auth::{Admin, Reader};
 use super::context::{Context, Live};
 use super::fields::ActorBody;
-use super::input::{OptionalBody, Parameters, read_actor};
+use super::input::{OptionalBody, Parameters, Path, read_actor};
 use super::page::{Page, Paging};
 use super::problem::{FieldError, Problem};
 use crate::config::{Followed, FollowedAsset, NetworkChange};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 
 use super::auth::{Admin, Reader};
 use super::context::{Context, Live};
-use super::input::{Body, Errors, Field, Parameters};
+use super::input::{Body, Errors, Field, Parameters, Path};
 use super::page::{Page, Paging, time_cursor};
 use super::problem::Problem;
 use crate::settlement::{self, Decision, Held, OrphanReason, OrphanView, rfc3339};

@@ -6,7 +6,7 @@ use confirmd_chain::Timestamp;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::input::Parameters;
+use super::input::{Parameters, is_plain};
 
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 200;
@@ -43,7 +43,8 @@ impl Paging {
             text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit))
         });
         let cursor = parameters.parsed("cursor", "the `next_cursor` of a page", |text| {
-            String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()
+            let cursor = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+            is_plain(&cursor).then_some(cursor)
         });
         let count = parameters.parsed("count", "`true` or `false`", |text| text.parse().ok());
         Self { limit: limit.unwrap_or(DEFAULT_LIMIT), cursor, count: count.unwrap_or(false) }

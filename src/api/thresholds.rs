@@ -1,7 +1,7 @@
 //! Thresholds: how many confirmations a network's intents need, and who changed that.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use confirmd_chain::Confirmations;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use super::auth::{Admin, Reader};
 use super::context::{Context, Live};
 use super::fields::{ActorAnswer, Note, read_confirmations};
-use super::input::{Body, Errors, Field, Parameters};
+use super::input::{Body, Errors, Field, Parameters, Path};
 use super::page::{Page, Paging, time_cursor};
 use super::problem::Problem;
 use crate::config::{Followed, MAX_CONFIRMATIONS, ThresholdSource};

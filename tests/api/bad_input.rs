@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
-use crate::support::{Api, WRITER, address, order};
+use crate::support::{Api, WRITER, address, on_both, order};
 
 const PRIVATE_KEY: &str = "4c0883a69102937d6231471b5dbb6204fe5129617082792ae468d01a3f362318";
 const SEED: &str = "legal winner thank year wave sausage worth useful legal winner thank yellow";
@@ -393,4 +393,25 @@ async fn bad_parameters_are_named_i14() {
         let answer = api.get(path, WRITER).await;
         assert_eq!(answer.problem(422, "invalid-value"), [pointer], "{path}");
     }
+}
+
+#[tokio::test]
+async fn names_with_control_characters_are_nobodys_i14_f20() {
+    on_both(async |api| {
+        for path in ["/v1/intents/%00", "/v1/intents/a%0Ab/timeline", "/v1/deliveries/%00"] {
+            api.get(path, WRITER).await.problem(404, "not-found");
+        }
+        let cases = [
+            ("/v1/events?intent=%00", "?intent"),
+            ("/v1/orphans?intent=a%00b", "?intent"),
+            ("/v1/deliveries?endpoint=%7F", "?endpoint"),
+            // `1:` and NUL.
+            ("/v1/intents?cursor=MToA", "?cursor"),
+        ];
+        for (path, pointer) in cases {
+            let answer = api.get(path, WRITER).await;
+            assert_eq!(answer.problem(422, "invalid-value"), [pointer], "{path}");
+        }
+    })
+    .await;
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use confirmd_chain::Height;
 use futures_util::future::join_all;
 use serde::Serialize;
@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::api::auth::Reader;
 use crate::api::context::Context;
 use crate::api::fields::AccountQuery;
-use crate::api::input::Parameters;
+use crate::api::input::{Parameters, Path};
 use crate::api::problem::Problem;
 use crate::settlement::{Intent, IntentView, NetworkId, RailView, Status};
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use confirmd_chain::{
     Chain, Header, Height, Inclusion, Proof, TransactionId, WatchSet, WatchVersion, Work,
 };
@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::api::auth::Reader;
 use crate::api::context::Context;
-use crate::api::input::Parameters;
+use crate::api::input::{Parameters, Path};
 use crate::api::problem::Problem;
 use crate::settlement::{Credit, Intent, NetworkId, OrphanReason, Role, TransferView, rfc3339};
 use crate::store::Scan;

@@ -11,7 +11,7 @@ mod request;
 mod verify;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -20,7 +20,7 @@ use utoipa_axum::routes;
 use super::auth::{Reader, Writer};
 use super::context::{Context, Live};
 use super::fields::{AccountQuery, ActorAnswer, ActorBody};
-use super::input::{OptionalBody, Parameters, parse_time, read_actor};
+use super::input::{OptionalBody, Parameters, Path, parse_time, read_actor};
 use super::page::{Page, Paging, time_cursor};
 use super::problem::Problem;
 use crate::settlement::{self, IntentKey, NetworkId, Status, rfc3339};

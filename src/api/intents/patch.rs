@@ -1,7 +1,7 @@
 //! Changing an intent that nobody paid yet: other rails, another expiry, other metadata.
 
 use axum::Json;
-use axum::extract::{FromRef, Path, State};
+use axum::extract::{FromRef, State};
 use confirmd_chain::{Confirmations, Timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -13,7 +13,7 @@ use super::request::{MAX_METADATA_BYTES, PAST, TRIES, read_expiry};
 use crate::api::auth::{Caller, Writer};
 use crate::api::context::{Context, Live};
 use crate::api::fields::{AccountQuery, Note};
-use crate::api::input::{Body, Errors, Field, Parameters};
+use crate::api::input::{Body, Errors, Field, Parameters, Path};
 use crate::api::problem::Problem;
 use crate::settlement::{self, Intent, IntentKey, Patch, PatchError, Rail};
 use crate::store::{CreateError, Repoint, StoreError};

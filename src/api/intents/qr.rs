@@ -1,6 +1,6 @@
 //! A rail's payment URI as a QR code.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use qrcode::render::svg;
@@ -9,7 +9,7 @@ use utoipa::IntoParams;
 
 use crate::api::auth::Reader;
 use crate::api::context::Context;
-use crate::api::input::Parameters;
+use crate::api::input::{Parameters, Path};
 use crate::api::problem::Problem;
 
 /// How many pixels wide each module of a PNG is.

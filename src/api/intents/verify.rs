@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use confirmd_chain::{
     Chain, Confirmations, Header, Height, Inclusion, Timestamp, TransactionId, TransferId,
     WatchSet, WatchVersion,
@@ -15,7 +15,7 @@ use super::explain::read_transaction;
 use crate::api::auth::Reader;
 use crate::api::context::Context;
 use crate::api::fields::AccountQuery;
-use crate::api::input::{Body, Errors, Field, Parameters};
+use crate::api::input::{Body, Errors, Field, Parameters, Path};
 use crate::api::problem::Problem;
 use crate::settlement::{
     Claim, Credit, Intent, Mismatch, NetworkId, Role, Status, required_of, verify as judge,

@@ -1,7 +1,7 @@
 //! Addresses of a wallet: handed out once, to whoever is asked for by name always the same.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -10,7 +10,7 @@ use super::request::read_index;
 use crate::api::auth::{Reader, Writer};
 use crate::api::context::Context;
 use crate::api::fields::AccountQuery;
-use crate::api::input::{Errors, Field, OptionalBody, Parameters};
+use crate::api::input::{Errors, Field, OptionalBody, Parameters, Path};
 use crate::api::page::{Page, Paging};
 use crate::api::problem::Problem;
 use crate::settlement::{WalletKey, rfc3339};

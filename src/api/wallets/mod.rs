@@ -6,7 +6,7 @@ mod hand_out;
 mod request;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use confirmd_chain::{Chain, Timestamp};
@@ -18,7 +18,7 @@ use utoipa_axum::routes;
 use super::auth::{Reader, Writer};
 use super::context::{Context, Live};
 use super::fields::AccountQuery;
-use super::input::{Body, Errors, Parameters};
+use super::input::{Body, Errors, Parameters, Path};
 use super::page::{Page, Paging, time_cursor};
 use super::problem::Problem;
 use crate::settlement::{NetworkId, WalletKey, rfc3339};
