@@ -407,12 +407,9 @@ impl Transaction {
         .bind(watch_until.map(|time| time.0))
         .execute(&mut *self.inner)
         .await?;
-        if !intent.state.status.is_open() {
-            sqlx::query("UPDATE rails SET waiting = 0 WHERE intent = $1 AND waiting = 1")
-                .bind(&key)
-                .execute(&mut *self.inner)
-                .await?;
+        match intent.state.status.is_open() {
+            true => self.wait_for_rails(&key).await,
+            false => self.wait_no_more(&key).await,
         }
-        Ok(())
     }
 }

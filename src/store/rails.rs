@@ -194,6 +194,33 @@ impl Transaction {
         Ok(row.is_some())
     }
 
+    /// The rails of an intent that is over wait no more: what they waited for is free.
+    pub(super) async fn wait_no_more(&mut self, key: &str) -> Result<()> {
+        sqlx::query("UPDATE rails SET waiting = 0 WHERE intent = $1 AND waiting = 1")
+            .bind(key)
+            .execute(&mut *self.inner)
+            .await?;
+        Ok(())
+    }
+
+    /// The rails of an open intent wait, also if it was over before a reorg. What another open
+    /// intent has come to wait for meanwhile stays that one's, as [`Self::insert_rail`] has it.
+    pub(super) async fn wait_for_rails(&mut self, key: &str) -> Result<()> {
+        sqlx::query(
+            "UPDATE rails SET waiting = 1
+             WHERE intent = $1 AND waiting = 0 AND replaced_at IS NULL
+                 AND NOT EXISTS (SELECT 1 FROM rails AS other
+                     WHERE other.network = rails.network AND other.asset = rails.asset
+                         AND other.address = rails.address AND other.waiting = 1
+                         AND (other.discriminator = rails.discriminator
+                             OR other.discriminator = '' OR rails.discriminator = ''))",
+        )
+        .bind(key)
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(())
+    }
+
     /// Ends the watching of closed intents whose late window is over and whose transfers on the
     /// network are final, those included that were attached to another intent, and of what
     /// unconfirmed transactions spend that are final or nobody's by now; answers the watches that

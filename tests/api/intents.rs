@@ -7,7 +7,7 @@ use confirmd::webhook::Waker;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::{Api, WRITER, address, on_both, order};
+use crate::support::{Answer, Api, WRITER, address, on_both, order};
 
 #[tokio::test]
 async fn an_intent_is_completed_from_registry_and_defaults() {
@@ -376,6 +376,47 @@ async fn the_expiry_does_not_wait_for_a_replaced_rails_stalled_network_i9() {
         assert_eq!(expirer.look().await.expect("a look"), 1);
         let intent = api.get("/v1/intents/order-1", WRITER).await.expect(200);
         assert_eq!(intent["status"], "expired");
+    })
+    .await;
+}
+
+/// Creates an order for 12.5 USDT that needs as few confirmations as bsc allows.
+async fn expect(api: &Api, id: &str, address: &str) -> Answer {
+    let mut body = order(id, address);
+    body["confirmations"] = json!(15);
+    api.post("/v1/intents", WRITER, &body).await
+}
+
+async fn status(api: &Api, id: &str) -> Value {
+    api.get(&format!("/v1/intents/{id}"), WRITER).await.expect(200)["status"].clone()
+}
+
+#[tokio::test]
+async fn an_intent_that_a_reorg_opens_again_has_its_address_to_itself_again_i4() {
+    on_both(async |api| {
+        expect(&api, "first", &address(1)).await.expect(201);
+        api.pay(100, &address(1), "12.5", 20).await;
+        assert_eq!(status(&api, "first").await, "confirmed");
+        api.commit(100, 20, Some(99), &[]).await;
+        assert_eq!(status(&api, "first").await, "pending");
+        let second = expect(&api, "second", &address(1)).await;
+        assert_eq!(second.problem(409, "address-in-use"), ["/rails/0/address"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_address_that_was_taken_before_a_reorg_stays_with_whoever_took_it_i4() {
+    on_both(async |api| {
+        expect(&api, "first", &address(1)).await.expect(201);
+        api.pay(100, &address(1), "12.5", 20).await;
+        assert_eq!(status(&api, "first").await, "confirmed");
+        expect(&api, "second", &address(1)).await.expect(201);
+        api.commit(100, 20, Some(99), &[]).await;
+        assert_eq!(status(&api, "first").await, "pending");
+        api.pay(120, &address(1), "12.5", 20).await;
+        assert_eq!(status(&api, "second").await, "confirmed");
+        assert_eq!(status(&api, "first").await, "pending");
     })
     .await;
 }
