@@ -1,6 +1,6 @@
 //! The status, built from the store: any instance shows the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use confirmd_chain::{Height, Timestamp};
 use serde::Serialize;
@@ -163,12 +163,19 @@ struct EndpointAnswer {
 pub(super) async fn status(context: &Context) -> Result<StatusAnswer> {
     let networks = networks(context).await?;
     let mut counts = context.store.delivery_counts().await?;
-    for name in context.endpoints.names() {
-        counts.entry(name).or_default();
+    let configured: BTreeSet<String> = context.endpoints.names().into_iter().collect();
+    for name in &configured {
+        counts.entry(name.clone()).or_default();
     }
     let mut problems = context.problems.to_vec();
     networks.iter().for_each(|network| network.problems(&mut problems));
-    counts.iter().for_each(|(name, counts)| endpoint_problems(name, counts, &mut problems));
+    for (name, counts) in &counts {
+        match configured.contains(name) {
+            true => problems.extend(paused_endpoint(name, counts)),
+            false => problems.extend(unknown_endpoint(name, counts)),
+        }
+        problems.extend(dead_deliveries(name, counts));
+    }
     let low = context.store.low_lists(super::wallets::LOW).await?;
     problems.extend(low.into_iter().map(|(key, left)| low_list(&key, left)));
     Ok(StatusAnswer {
@@ -329,31 +336,46 @@ fn low_list(key: &WalletKey, left: u64) -> StatusProblem {
     }
 }
 
-fn endpoint_problems(name: &str, counts: &EndpointCounts, problems: &mut Vec<StatusProblem>) {
-    if let Some((since, reason)) = &counts.paused {
-        problems.push(StatusProblem {
-            code: "endpoint-paused".to_owned(),
-            subject: name.to_owned(),
-            since: Some(*since),
-            action: format!(
-                "It asked not to be called ({reason}), so {} deliveries are held. Put it right, \
-                 then POST /v1/endpoints/{name}/resume.",
-                counts.waiting
-            ),
-        });
-    }
-    if counts.dead > 0 {
-        problems.push(StatusProblem {
-            code: "deliveries-dead".to_owned(),
-            subject: name.to_owned(),
-            since: None,
-            action: format!(
-                "{} deliveries were given up. GET /v1/deliveries?state=dead&endpoint={name} says \
-                 why; once it is put right, POST /scanner/webhooks/retry sends them again.",
-                counts.dead
-            ),
-        });
-    }
+fn paused_endpoint(name: &str, counts: &EndpointCounts) -> Option<StatusProblem> {
+    let (since, reason) = counts.paused.as_ref()?;
+    Some(StatusProblem {
+        code: "endpoint-paused".to_owned(),
+        subject: name.to_owned(),
+        since: Some(*since),
+        action: format!(
+            "It asked not to be called ({reason}), so {} deliveries are held. Put it right, then \
+             POST /v1/endpoints/{name}/resume.",
+            counts.waiting
+        ),
+    })
+}
+
+fn dead_deliveries(name: &str, counts: &EndpointCounts) -> Option<StatusProblem> {
+    (counts.dead > 0).then(|| StatusProblem {
+        code: "deliveries-dead".to_owned(),
+        subject: name.to_owned(),
+        since: None,
+        action: format!(
+            "{} deliveries were given up. GET /v1/deliveries?state=dead&endpoint={name} says why; \
+             once it is put right, POST /scanner/webhooks/retry sends them again.",
+            counts.dead
+        ),
+    })
+}
+
+/// What nobody sends any more, since its endpoint went out of the configuration.
+fn unknown_endpoint(name: &str, counts: &EndpointCounts) -> Option<StatusProblem> {
+    let left = counts.waiting + counts.in_flight;
+    (left > 0).then(|| StatusProblem {
+        code: "endpoint-unknown".to_owned(),
+        subject: name.to_owned(),
+        since: counts.oldest_waiting,
+        action: format!(
+            "No endpoint of this name is configured, so {left} deliveries are not sent. Configure \
+             it again as [endpoints.{name}] and start confirmd anew, or leave them: their events \
+             stay in GET /v1/events."
+        ),
+    })
 }
 
 fn webhooks(counts: &BTreeMap<String, EndpointCounts>, now: Timestamp) -> WebhooksAnswer {

@@ -1,5 +1,6 @@
 //! Deliveries, endpoints, and what the status says of them.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -105,6 +106,27 @@ async fn amn_sends_webhooks_again_by_intent_or_all() {
         unknown.problem(404, "not-found");
         let typo = api.post(path, WRITER, &json!({ "intent_id": "order-1" })).await;
         assert_eq!(typo.problem(422, "invalid-value"), ["/intent_id"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_waits_for_an_endpoint_that_is_configured_no_more_is_a_problem() {
+    on_both(async |api| {
+        api.post("/v1/intents", WRITER, &order("order-1", &address(1))).await.expect(201);
+        assert_eq!(problem_codes(&api).await, [] as [&str; 0]);
+        let configured = api.context.settings.config.endpoints.clone();
+        api.context.endpoints.replace(BTreeMap::new(), None);
+        let status = api.get("/scanner/status", READER).await.expect(200);
+        let problems = status["problems"].as_array().expect("problems");
+        let problem = problems.iter().find(|problem| problem["code"] == "endpoint-unknown");
+        let problem = problem.unwrap_or_else(|| panic!("not told: {status}"));
+        assert_eq!(problem["subject"], "backend");
+        assert_eq!(problem["since"], "2026-01-01T00:00:00.000Z");
+        let action = problem["action"].as_str().expect("an action");
+        assert!(action.contains("1 deliveries") && action.contains("/v1/events"), "{action}");
+        api.context.endpoints.replace(configured, None);
+        assert_eq!(problem_codes(&api).await, [] as [&str; 0]);
     })
     .await;
 }
