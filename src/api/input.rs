@@ -147,7 +147,12 @@ impl<'v> Field<'v> {
     }
 
     pub(super) fn string(&self, errors: &mut Errors) -> Option<&'v str> {
-        self.expect(self.value.as_str(), "a string", errors)
+        let text = self.expect(self.value.as_str(), "a string", errors)?;
+        if text.contains('\0') {
+            errors.add(&self.pointer, "holds a NUL character");
+            return None;
+        }
+        Some(text)
     }
 
     /// A short text for people.

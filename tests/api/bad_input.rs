@@ -412,6 +412,10 @@ async fn names_with_control_characters_are_nobodys_i14_f20() {
             let answer = api.get(path, WRITER).await;
             assert_eq!(answer.problem(422, "invalid-value"), [pointer], "{path}");
         }
+        let rail = json!({ "network": "bsc", "asset": "USDT", "amount": "1", "wallet": "a\0" });
+        let body = json!({ "id": "order-1", "rails": [rail] });
+        let answer = api.post("/v1/intents", WRITER, &body).await;
+        assert_eq!(answer.problem(422, "invalid-value"), ["/rails/0/wallet"]);
     })
     .await;
 }
