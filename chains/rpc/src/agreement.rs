@@ -13,6 +13,16 @@ use crate::{AskError, Failure, Fault, FaultKind, Pool, Provider};
 /// for; none where it has none, or proves none.
 pub type Names = (Timestamp, Vec<Option<BlockHash>>);
 
+/// What a provider says of a block that another one showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Says {
+    /// It shows the same.
+    TheSame,
+    /// It shows something else: what it is to blame for where the others outvote it, in words
+    /// that go on with who they are.
+    Otherwise(Fault),
+}
+
 impl Pool {
     /// Asks for the newest block. A provider that `lags`, given its newest block and the newest
     /// that any showed before, is put aside; but where all do, that is where the chain is now.
@@ -68,11 +78,11 @@ impl Pool {
     }
 
     /// Holds a block that one provider showed against what the others name at its height. Those
-    /// that name another one, where as many as the quorum name this one, are put aside.
+    /// that name another one, where as many as the quorum name this one, are put aside. Enough
+    /// where the hash commits to all that is read of a block; else [`Self::agree`].
     ///
     /// # Errors
-    /// [`Failure::Contested`] where too few name it, or [`Failure::Missing`] where the others do
-    /// not have it yet.
+    /// As [`Self::agree`].
     pub async fn agree_on<F>(
         &self,
         block: &Header,
@@ -81,6 +91,29 @@ impl Pool {
     ) -> Result<(), Failure>
     where
         F: Future<Output = Result<Header, Failure>>,
+    {
+        let named = |provider| {
+            let theirs = attempt(provider);
+            async move { Ok(names(block, &theirs.await?)) }
+        };
+        self.agree(block, shown_by, named).await
+    }
+
+    /// Holds a block that one provider showed against what the others say of it. Those that say
+    /// otherwise, where as many as the quorum show the same, are put aside. With a quorum of one
+    /// nobody is asked.
+    ///
+    /// # Errors
+    /// [`Failure::Contested`] where too few show the same, or [`Failure::Missing`] where the others
+    /// do not have it yet.
+    pub async fn agree<F>(
+        &self,
+        block: &Header,
+        shown_by: &Provider,
+        witness: impl Fn(Arc<Provider>) -> F,
+    ) -> Result<(), Failure>
+    where
+        F: Future<Output = Result<Says, Failure>>,
     {
         let (height, hash, quorum) = (block.height, &block.hash, self.quorum());
         let mut agreed = vec![shown_by.name().to_owned()];
@@ -93,23 +126,22 @@ impl Pool {
             if name == shown_by.name() || !provider.status().healthy {
                 continue;
             }
-            match attempt(provider).await {
-                Ok(theirs) if theirs.hash == *hash => agreed.push(name),
-                Ok(theirs) => differ.push((name, theirs.hash)),
+            match witness(provider).await {
+                Ok(Says::TheSame) => agreed.push(name),
+                Ok(Says::Otherwise(fault)) => differ.push((name, fault)),
                 Err(failure) => silent.push((name, failure)),
             }
         }
         if agreed.len() >= quorum {
-            for (name, theirs) in differ {
-                let words =
-                    format!("names {theirs} at {height}, {} name {hash}", agreed.join(", "));
-                self.accuse(&name, &Fault::new(FaultKind::Forked, words));
+            for (name, fault) in differ {
+                let words = format!("{}, {} agree on {hash}", fault.words, agreed.join(", "));
+                self.accuse(&name, &Fault { words, ..fault });
             }
             return Ok(());
         }
         let lacks = |(_, failure): &(String, Failure)| matches!(failure, Failure::Missing(_));
         let is_early = differ.is_empty() && !silent.is_empty() && silent.iter().all(lacks);
-        let differ = differ.into_iter().map(|(name, hash)| format!("{name} names {hash}"));
+        let differ = differ.into_iter().map(|(name, fault)| format!("{name} {}", fault.words));
         let silent = silent.into_iter().map(|(name, failure)| format!("{name}: {failure}"));
         let others: Vec<String> = differ.chain(silent).collect();
         let words = format!(
@@ -141,4 +173,13 @@ impl Pool {
         });
         join_all(asked).await
     }
+}
+
+/// Whether two headers name one block.
+fn names(block: &Header, theirs: &Header) -> Says {
+    if theirs.hash == block.hash {
+        return Says::TheSame;
+    }
+    let words = format!("names {} at {}", theirs.hash, block.height);
+    Says::Otherwise(Fault::new(FaultKind::Forked, words))
 }

@@ -33,7 +33,7 @@ mod redact;
 mod refusal;
 mod wake;
 
-pub use agreement::Names;
+pub use agreement::{Names, Says};
 pub use config::{ConfigError, Limits, ProviderConfig};
 pub use error::{AskError, CallError, Failure, Fault, FaultKind, Remedy, RpcError};
 pub use message::{Answer, Request};

@@ -33,19 +33,6 @@ impl Solana {
         Ok(Heads { latest, finalized })
     }
 
-    /// Whether the others name a block, too: as many as the pool's quorum. No hash proves what a
-    /// block shows of its transactions, so that is worth more here than elsewhere.
-    async fn agree_on(&self, block: &Header, shown_by: &Provider) -> Result<(), Failure> {
-        let at = &At::Height(block.height);
-        self.pool
-            .agree_on(
-                block,
-                shown_by,
-                |provider| async move { self.header_from(&provider, at).await },
-            )
-            .await
-    }
-
     /// The time of a provider's newest block, and the blocks that it names; none at a slot that it
     /// proves to be skipped.
     async fn names_of(&self, provider: &Provider, heights: &[Height]) -> Result<Names, Failure> {
@@ -78,11 +65,8 @@ impl Chain for Solana {
 
     async fn block(&self, at: At, watches: &WatchSet) -> Result<Block, ChainError> {
         let at = &at;
-        let asked = self.pool.ask(|provider| async move {
-            let block = self.block_from(&provider, at, watches).await?;
-            self.agree_on(&block.header, &provider).await?;
-            Ok(block)
-        });
+        let asked =
+            self.pool.ask(|provider| async move { self.agreed_from(&provider, at, watches).await });
         Ok(asked.await?)
     }
 
@@ -108,14 +92,9 @@ impl Chain for Solana {
         watches: &WatchSet,
     ) -> Result<Vec<Block>, ChainError> {
         let last = to.min(from.plus(RANGE - 1));
-        let asked = self.pool.ask(|provider| async move {
-            let blocks = self.range_from(&provider, from, last, watches).await?;
-            // The last one's hash commits to all before it.
-            if let Some(last) = blocks.last() {
-                self.agree_on(&last.header, &provider).await?;
-            }
-            Ok(blocks)
-        });
+        let asked = self
+            .pool
+            .ask(|provider| async move { self.range_from(&provider, from, last, watches).await });
         Ok(asked.await?)
     }
 

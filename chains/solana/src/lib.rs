@@ -11,6 +11,7 @@
 //! | `scan` | what in a block hits a watch |
 //! | `calls` | one provider's answers, its cluster held against ours; Agave's error codes |
 //! | `slots` | blocks by slot, and which slots were skipped |
+//! | `witness` | what the others say of a block (`quorum`) |
 //! | `network` | [`Solana`]: a cluster, and what is kept of it |
 //! | `lookup` | where a transaction stands |
 //! | `chain` | the contract |
@@ -36,6 +37,7 @@ mod probe;
 pub mod scan;
 mod slots;
 mod uri;
+mod witness;
 
 pub use address::{TokenProgram, parse_address};
 pub use config::{FINAL_DEPTH, SolanaConfig, Token};

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use confirmd_chain::{At, Block, Header, Height, Proof, WatchSet};
+use confirmd_chain::{At, Block, Header, Height, Proof, WatchSet, WatchVersion, WatchView};
 use confirmd_rpc::{Answer, Failure, Provider};
 use futures_util::{StreamExt, stream};
 
@@ -20,9 +20,20 @@ const TIP: u64 = 32;
 /// How many blocks are tried there.
 const TRIES: usize = 3;
 
+/// A block as a provider answered it.
+pub(crate) struct Fetched<'p> {
+    pub(crate) provider: &'p Provider,
+    answer: Answer,
+    /// Its slot, as far as the provider says.
+    slot: Height,
+    /// What was asked for.
+    at: At,
+    pub(crate) wanted: Wanted,
+}
+
 /// A block with what its own header does not say.
-struct Ranged {
-    block: Block,
+pub(crate) struct Ranged {
+    pub(crate) block: Block,
     ordinal: Option<u64>,
 }
 
@@ -61,17 +72,30 @@ impl Solana {
         Ok(header)
     }
 
+    /// A block as one provider shows it, whatever the others do.
     pub(crate) async fn block_from(
         &self,
         provider: &Provider,
         at: &At,
         watches: &WatchSet,
     ) -> Result<Block, Failure> {
-        calls::check_chain(provider, &self.config).await?;
-        Ok(self.ranged_at(provider, at, watches).await?.block)
+        let fetched = self.fetch(provider, at, Wanted::now(watches)).await?;
+        Ok(self.read(&fetched, &watches.view())?.block)
     }
 
-    /// Blocks from `from` on up to `to`, each linked to the one before. Where all of these slots
+    /// A block as one provider shows it, and as many others as the quorum wants.
+    pub(crate) async fn agreed_from(
+        &self,
+        provider: &Provider,
+        at: &At,
+        watches: &WatchSet,
+    ) -> Result<Block, Failure> {
+        let fetched = self.fetch(provider, at, Wanted::now(watches)).await?;
+        Ok(self.agreed(&fetched, watches).await?.block)
+    }
+
+    /// Blocks from `from` on up to `to`, each linked to the one before, and each shown by as many
+    /// providers as the quorum wants: a hash commits to no block's transactions. Where all of these slots
     /// were skipped, the first block above them. Stops before the first that is not there.
     pub(crate) async fn range_from(
         &self,
@@ -112,17 +136,6 @@ impl Solana {
         Ok(blocks.into_iter().map(|ranged| ranged.block).collect())
     }
 
-    async fn ranged_at(
-        &self,
-        provider: &Provider,
-        at: &At,
-        watches: &WatchSet,
-    ) -> Result<Ranged, Failure> {
-        let wanted = Wanted::now(watches);
-        let (slot, answer) = answer_at(provider, at, wanted.detail).await?;
-        self.decode(provider, &answer, slot, at, &wanted, watches)
-    }
-
     /// The block at `slot`, which is to be the first from `at` on.
     async fn ranged_in(
         &self,
@@ -133,23 +146,37 @@ impl Solana {
     ) -> Result<Ranged, Failure> {
         let wanted = Wanted::now(watches);
         let answer = calls::block(provider, slot, wanted.detail).await?;
-        self.decode(provider, &answer, slot, &at, &wanted, watches)
+        self.agreed(&Fetched { provider, answer, slot, at, wanted }, watches).await
     }
 
-    fn decode(
+    async fn agreed(&self, fetched: &Fetched<'_>, watches: &WatchSet) -> Result<Ranged, Failure> {
+        let ranged = self.read(fetched, &watches.view())?;
+        self.agree_on(&ranged.block, fetched, watches).await?;
+        Ok(ranged)
+    }
+
+    pub(crate) async fn fetch<'p>(
         &self,
-        provider: &Provider,
-        answer: &Answer,
-        slot: Height,
+        provider: &'p Provider,
         at: &At,
-        wanted: &Wanted,
-        watches: &WatchSet,
+        wanted: Wanted,
+    ) -> Result<Fetched<'p>, Failure> {
+        calls::check_chain(provider, &self.config).await?;
+        let (slot, answer) = answer_at(provider, at, wanted.detail).await?;
+        Ok(Fetched { provider, answer, slot, at: at.clone(), wanted })
+    }
+
+    /// What a block says and what is found in it, under one view of the watches.
+    pub(crate) fn read(
+        &self,
+        fetched: &Fetched<'_>,
+        view: &WatchView<'_>,
     ) -> Result<Ranged, Failure> {
-        let raw = RawBlock::read(answer.decode()?, slot, wanted.detail)?;
+        let Fetched { provider, answer, slot, at, wanted } = fetched;
+        let raw = RawBlock::read(answer.decode()?, *slot, wanted.detail)?;
         check_place(&raw.header, at)?;
-        let view = watches.view();
         let discriminates = view.wants_references();
-        let found = scan::scan(&raw, wanted.detail, discriminates, &self.rules, &view)?;
+        let found = scan::scan(&raw, wanted.detail, discriminates, &self.rules, view)?;
         // Who began to wait for a memo since it was asked for finds the block by backfill.
         let misses_memos = discriminates && wanted.detail != Detail::Full;
         let watches = if misses_memos { wanted.version } else { view.version() };
@@ -167,9 +194,10 @@ impl Solana {
 }
 
 /// How much of a block its watches need, as they stand before it is asked for.
-struct Wanted {
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted {
     detail: Detail,
-    version: confirmd_chain::WatchVersion,
+    version: WatchVersion,
 }
 
 impl Wanted {

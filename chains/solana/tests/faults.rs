@@ -4,9 +4,7 @@
 
 mod support;
 
-use confirmd_chain::{
-    At, Block, BlockHash, Chain, ChainError, Height, TransactionId, WatchVersion,
-};
+use confirmd_chain::{At, Block, Chain, ChainError, Height, TransactionId, WatchVersion};
 use confirmd_solana::Solana;
 use serde_json::{Value, json};
 use support::cluster::{Cluster, FIRST, error};
@@ -432,31 +430,6 @@ async fn who_waits_for_a_memo_while_a_block_is_fetched_is_told_that_it_was_witho
     let found = cluster.solana().block(at, &watches).await.unwrap();
     assert_eq!(found.watches, WatchVersion(2));
     assert_eq!(found.transfers[0].memo.as_deref(), Some("order 9"));
-}
-
-#[tokio::test]
-async fn a_block_is_taken_when_as_many_providers_as_configured_name_it() {
-    let (liar, paid) = scene().await;
-    let (second, third) = (Cluster::start().await, Cluster::start().await);
-    second.copy(&liar);
-    third.copy(&liar);
-    liar.lie(move |method, params, result| {
-        if method == "getBlock" && params[0] == json!(paid) {
-            result["blockhash"] = json!(key(31));
-        }
-    });
-    let urls = [liar.url(), second.url(), third.url()];
-    let chain = Solana::new(config(), pool(&urls).with_quorum(2)).unwrap();
-    let found = block(&chain, paid).await.unwrap();
-    assert_eq!(found.header.hash.as_str(), second.hash(paid));
-    assert_eq!(faults(&chain), ["forked"]);
-    let names = chain.witnesses(&[Height(paid), Height(FIRST + 1)]).await;
-    let theirs = |name| names.iter().find(|witness| witness.provider == name).unwrap();
-    let expected = vec![Some(BlockHash::new(second.hash(paid))), None];
-    assert_eq!(theirs("second").names, expected);
-    assert_eq!(theirs("first").names[0], Some(BlockHash::new(key(31))));
-    let alone = Solana::new(config(), pool(&urls[..1]).with_quorum(2)).unwrap();
-    assert!(matches!(block(&alone, paid).await, Err(ChainError::Unproven(_))));
 }
 
 #[tokio::test]
