@@ -5,7 +5,8 @@
 //!
 //! | code | what the node says | taken as |
 //! | --- | --- | --- |
-//! | -32001, -32004, -32014, `null` | cleaned up; not available or known yet | not there |
+//! | -32001 | cleaned up: older than all that the node keeps | not there, and no later one tells why |
+//! | -32004, -32014, `null` | not available or known yet | not there |
 //! | -32007, -32009 | skipped, or lost by a ledger jump or in long-term storage | not there |
 //! | -32005, -32016 | behind the cluster; behind the slot that was asked for | stale |
 //! | -32011 | keeps no history of transactions | lacks a method |
@@ -30,7 +31,8 @@ const FINALIZED: &str = "finalized";
 /// is not answered at all.
 const TRANSACTION_VERSION: u8 = 1;
 
-const NOT_THERE: [i64; 5] = [-32001, -32004, -32007, -32009, -32014];
+const CLEANED_UP: i64 = -32001;
+const NOT_THERE: [i64; 5] = [CLEANED_UP, -32004, -32007, -32009, -32014];
 const BEHIND: [i64; 2] = [-32005, -32016];
 const NO_HISTORY: i64 = -32011;
 const NEWER_VERSION: i64 = -32015;
@@ -71,14 +73,43 @@ pub(crate) async fn newest(provider: &Provider) -> Result<(Height, Height), Fail
     }
 }
 
+/// What a provider shows at a slot.
+pub(crate) enum Shown {
+    Block(Answer),
+    /// No block, in its words: it may be skipped, lost or not there yet.
+    Nothing(String),
+    /// None that it still has: it keeps only later ones, so the first of these tells nothing.
+    CleanedUp(String),
+}
+
+pub(crate) async fn look(
+    provider: &Provider,
+    slot: Height,
+    detail: Detail,
+) -> Result<Shown, Failure> {
+    let answer = provider.call("getBlock", block_params(slot, detail)).await;
+    if let Err(CallError::Refused(error) | CallError::Missing(error)) = &answer
+        && error.code == CLEANED_UP
+    {
+        return Ok(Shown::CleanedUp(error.to_string()));
+    }
+    match told(answer).and_then(|answer| there(answer, || format!("block {slot}"))) {
+        Ok(answer) => Ok(Shown::Block(answer)),
+        Err(Failure::Missing(words)) => Ok(Shown::Nothing(words)),
+        Err(failure) => Err(failure),
+    }
+}
+
 /// A block; [`Failure::Missing`] where the provider shows none at this slot.
 pub(crate) async fn block(
     provider: &Provider,
     slot: Height,
     detail: Detail,
 ) -> Result<Answer, Failure> {
-    let answer = told(provider.call("getBlock", block_params(slot, detail)).await)?;
-    there(answer, || format!("block {slot}"))
+    match look(provider, slot, detail).await? {
+        Shown::Block(answer) => Ok(answer),
+        Shown::Nothing(words) | Shown::CleanedUp(words) => Err(Failure::Missing(words)),
+    }
 }
 
 pub(crate) fn block_params(slot: Height, detail: Detail) -> (Height, Value) {

@@ -6,10 +6,11 @@
 use std::sync::Arc;
 
 use confirmd_chain::{At, Block, Header, Height, Proof, WatchSet, WatchVersion, WatchView};
-use confirmd_rpc::{Answer, Failure, Provider};
+use confirmd_rpc::{Answer, Failure, FaultKind, Provider};
 use futures_util::{StreamExt, stream};
 
 use crate::block::{Detail, RawBlock};
+use crate::calls::Shown;
 use crate::network::Solana;
 use crate::{calls, scan};
 
@@ -94,9 +95,11 @@ impl Solana {
         Ok(self.agreed(&fetched, watches).await?.block)
     }
 
-    /// Blocks from `from` on up to `to`, each linked to the one before, and each shown by as many
-    /// providers as the quorum wants: a hash commits to no block's transactions. Where all of these slots
+    /// Blocks from `from` on up to `to`, each linked to the one before. Where all of these slots
     /// were skipped, the first block above them. Stops before the first that is not there.
+    ///
+    /// Each has to be shown by as many providers as the quorum wants, not the last one alone: its
+    /// hash commits to all before it, but to no transaction.
     pub(crate) async fn range_from(
         &self,
         provider: &Provider,
@@ -111,6 +114,7 @@ impl Solana {
         if slots.is_empty() {
             return Err(Failure::Missing(format!("block {from}, or any above it")));
         }
+        let starts_there = slots.first() == Some(&from);
         // The first is to prove that those before it were skipped; the links do it for the rest.
         let first = std::iter::once(At::Height(from));
         let rest = slots.iter().skip(1).map(|slot| At::Height(*slot));
@@ -124,6 +128,9 @@ impl Solana {
         while let Some(next) = fetched.next().await {
             match next {
                 Err(Failure::Missing(_)) if !blocks.is_empty() => break,
+                Err(failure) if blocks.is_empty() && !starts_there => {
+                    return Err(unless_cleaned_up(provider, from, failure).await);
+                }
                 next => {
                     let next = next?;
                     if let Some(before) = blocks.last() {
@@ -222,9 +229,10 @@ async fn answer_at(
     let slot = match at {
         At::Height(height) | At::Block { height, .. } => *height,
     };
-    let missing = match calls::block(provider, slot, detail).await {
-        Err(Failure::Missing(words)) => words,
-        other => return Ok((slot, other?)),
+    let missing = match calls::look(provider, slot, detail).await? {
+        Shown::Block(answer) => return Ok((slot, answer)),
+        Shown::CleanedUp(words) => return Err(Failure::Missing(words)),
+        Shown::Nothing(words) => words,
     };
     if let At::Height(_) = at
         && let Some(first) = calls::slots(provider, slot, 1).await?.first().copied()
@@ -233,6 +241,19 @@ async fn answer_at(
         return Ok((first, calls::block(provider, first, detail).await?));
     }
     Err(Failure::Missing(missing))
+}
+
+/// Why a provider's first block from `from` on is refused. One that keeps only later ones has told
+/// no lie by naming the first of these.
+async fn unless_cleaned_up(provider: &Provider, from: Height, failure: Failure) -> Failure {
+    match &failure {
+        Failure::Fault(fault) if fault.kind == FaultKind::Unproven => {}
+        _ => return failure,
+    }
+    match calls::look(provider, from, Detail::Header).await {
+        Ok(Shown::CleanedUp(words)) => Failure::Missing(words),
+        _ => failure,
+    }
 }
 
 /// Refuses a block that is not the one that was asked for.

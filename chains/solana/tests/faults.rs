@@ -50,7 +50,6 @@ async fn a_skipped_slot_is_proven_by_the_next_blocks_parent_f10() {
         error(-32009, "Slot 101 was skipped, or missing in long-term storage"),
         error(-32004, "Block not available for slot 101"),
         error(-32014, "Block status not yet available for slot 101"),
-        error(-32001, "Block 101 cleaned up, does not exist on node. First available block: 103"),
         Value::Null,
     ];
     for said in words {
@@ -107,6 +106,40 @@ async fn a_block_that_is_not_there_yet_is_not_found_and_nobodys_fault_f10() {
     });
     assert_eq!(block(cluster.solana(), paid).await, Err(ChainError::NotFound));
     assert_eq!(faults(cluster.solana()), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_short_history_is_no_lie_f10() {
+    let short = Cluster::start().await;
+    let slots: Vec<u64> = (1..=6).map(|n| short.make(n % 2, vec![payment(n)])).collect();
+    let honest = Cluster::start().await;
+    honest.copy(&short);
+    let (from, kept, last) = (slots[0], slots[3], slots[5]);
+    let all = slots.clone();
+    short.lie(move |method, params, result| match method {
+        "getBlock" if params[0].as_u64() < Some(kept) => {
+            let words = "cleaned up, does not exist on node. First available block:";
+            *result = error(-32001, &format!("Block {} {words} {kept}", params[0]));
+        }
+        "getBlocksWithLimit" => {
+            let later = all.iter().copied().filter(|slot| *slot >= kept);
+            *result = later.take(usize::try_from(params[1].as_u64().unwrap()).unwrap()).collect();
+        }
+        _ => {}
+    });
+    let watches = watching(&[&ours()]);
+    assert_eq!(block(short.solana(), from).await, Err(ChainError::NotFound));
+    let header = short.solana().header(At::Height(Height(from))).await;
+    assert_eq!(header, Err(ChainError::NotFound));
+    assert_eq!(short.asked("getBlocksWithLimit").len(), 0, "no later block says more");
+    let alone = short.solana().blocks(Height(from), Height(last), &watches).await;
+    assert_eq!(alone, Err(ChainError::NotFound));
+    assert_eq!(faults(short.solana()), [""; 0]);
+    let both = chain(&[short.url(), honest.url()]);
+    assert_eq!(block(&both, from).await.unwrap().transfers.len(), 1, "the next one is asked");
+    let blocks = both.blocks(Height(from), Height(last), &watches).await.unwrap();
+    assert_eq!(heights(&blocks), slots);
+    assert_eq!(faults(&both), [""; 0]);
 }
 
 #[tokio::test]
