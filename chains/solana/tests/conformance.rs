@@ -1,4 +1,5 @@
-//! The suite that every chain passes, told on a cluster that skips slots and forks.
+//! The suite that every chain passes, told on a cluster that skips slots and forks. On a real node,
+//! which does neither, it is told in `tests/node`.
 
 mod support;
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod conformance;
 mod credits;
 mod discriminators;
 mod oracle;
