@@ -25,6 +25,9 @@ const STARTED: u64 = 1_700_000_000;
 /// An object with `error` in the place of the result is sent as an error.
 type Lie = Box<dyn FnMut(&str, &Value, &mut Value) + Send>;
 
+/// From what is posted to what is replied.
+pub type Answering = Arc<dyn Fn(&Value) -> Value + Send + Sync>;
+
 #[derive(Clone, Debug)]
 struct Made {
     hash: String,
@@ -53,6 +56,7 @@ pub struct Cluster {
     state: Arc<Mutex<State>>,
     lie: Arc<Mutex<Lie>>,
     calls: Arc<Mutex<Vec<(String, Value)>>>,
+    answering: Answering,
     chain: Solana,
     ids: AtomicU64,
 }
@@ -68,8 +72,7 @@ impl Cluster {
         let lie = Arc::new(Mutex::new(honest));
         let calls = Arc::new(Mutex::new(Vec::new()));
         let (shared, lies, log) = (Arc::clone(&state), Arc::clone(&lie), Arc::clone(&calls));
-        let respond = move |request: &Request| {
-            let body: Value = request.body_json().unwrap();
+        let answering: Answering = Arc::new(move |posted: &Value| {
             let answer = |call: &Value| {
                 let (method, params) = (call["method"].as_str().unwrap(), &call["params"]);
                 log.lock().unwrap().push((method.to_owned(), params.clone()));
@@ -80,19 +83,28 @@ impl Cluster {
                     None => json!({ "jsonrpc": "2.0", "id": call["id"], "result": result }),
                 }
             };
-            let reply = match &body {
+            match posted {
                 Value::Array(calls) => calls.iter().map(answer).collect(),
                 call => answer(call),
-            };
+            }
+        });
+        let answers = Arc::clone(&answering);
+        let respond = move |request: &Request| {
+            let reply = answers(&request.body_json().unwrap());
             ResponseTemplate::new(200).set_body_json(reply)
         };
         Mock::given(any()).respond_with(respond).mount(&server).await;
         let chain = chain(&[server.uri()]);
-        Self { server, state, lie, calls, chain, ids: AtomicU64::new(1) }
+        Self { server, state, lie, calls, answering, chain, ids: AtomicU64::new(1) }
     }
 
     pub fn url(&self) -> String {
         self.server.uri()
+    }
+
+    /// How it answers, for a server of another kind.
+    pub fn answering(&self) -> Answering {
+        Arc::clone(&self.answering)
     }
 
     pub fn solana(&self) -> &Solana {
