@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+pub mod busy;
 pub mod cluster;
 pub mod transaction;
 
