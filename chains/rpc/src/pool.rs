@@ -20,7 +20,7 @@ pub struct Pool {
     providers: Vec<Arc<Provider>>,
     /// Which one was asked last. Another one is a failover.
     current: AtomicUsize,
-    /// How many of them have to name a block's hash before it is taken.
+    /// How many of them have to show the same block before it is taken.
     quorum: usize,
     /// The newest block that any of them showed.
     newest: Mutex<Option<Header>>,
@@ -71,7 +71,7 @@ impl Pool {
         })
     }
 
-    /// The same, for blocks that so many providers have to name before one is taken. One is enough
+    /// The same, for blocks that so many providers have to show before one is taken. One is enough
     /// without this.
     #[must_use]
     pub fn with_quorum(mut self, providers: usize) -> Self {
