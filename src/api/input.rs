@@ -258,7 +258,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Path<String> {
         match extract::Path::<String>::from_request_parts(parts, state).await {
             Ok(extract::Path(name)) if is_plain(&name) => Ok(Self(name)),
             // Nothing has such a name, and PostgreSQL cannot even be asked for it.
-            _ => Err(Problem::NotFound("thing")),
+            Ok(_) => Err(Problem::NotFound("thing")),
+            Err(_) => Err(Problem::Malformed("the path is not UTF-8")),
         }
     }
 }

@@ -14,6 +14,7 @@ fn block(hash: &str) -> Header {
         parent: BlockHash::new("parent"),
         parent_height: Height(6),
         time: Timestamp(0),
+        mined_at: Timestamp(0),
         work: Work::ONE,
     }
 }
