@@ -20,6 +20,7 @@ use crate::api;
 use crate::clock::Clock;
 use crate::config::{Config, Settings};
 use crate::families::{self, FamilyError};
+use crate::lasting::lasting;
 use crate::reload::{ReloadError, Reloaded, Reloads};
 use crate::store::{Store, StoreError};
 use crate::telemetry;
@@ -96,7 +97,7 @@ impl Daemon {
             networks.follow(network, families::build(network)?);
         }
         let Parts { stop, tasks, .. } = parts.clone();
-        tasks.spawn(sharing.run(stop.clone()));
+        parts.spawn("sharing", move |stop| sharing.clone().run(stop));
         let exempt = watch::Sender::new(settings.own_confirmations());
         parts.keep_time(exempt.subscribe());
         tasks.spawn(courier.run(stop.clone(), DELIVERIES_END_WITHIN));
@@ -160,10 +161,21 @@ struct Parts {
 }
 
 impl Parts {
+    /// Runs a part that nobody waits for.
+    fn spawn<F>(
+        &self,
+        part: &'static str,
+        begin: impl FnMut(CancellationToken) -> F + Send + 'static,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.tasks.spawn(lasting(part, self.stop.clone(), begin));
+    }
+
     fn look_ahead(&self, live: watch::Receiver<api::Context>) {
         let look_ahead = LookAhead {
             store: self.store.clone(),
-            followed: Box::new(move |network| {
+            followed: Arc::new(move |network| {
                 let context = live.borrow();
                 let chain = context.chains.get(network)?.clone();
                 Some((chain, context.wakes.get(network)?.clone()))
@@ -171,7 +183,7 @@ impl Parts {
             look_back: self.config.defaults.look_back,
             clock: self.clock.clone(),
         };
-        self.tasks.spawn(look_ahead.run(self.stop.clone()));
+        self.spawn("look-ahead", move |stop| look_ahead.clone().run(stop));
     }
 
     fn keep_time(&self, exempt: watch::Receiver<Exempt>) {
@@ -182,7 +194,7 @@ impl Parts {
             clock: self.clock.clone(),
             courier: self.courier.clone(),
         };
-        self.tasks.spawn(expirer.run(self.stop.clone()));
+        self.spawn("expirer", move |stop| expirer.clone().run(stop));
         let adjuster = Adjuster {
             store: self.store.clone(),
             endpoints: self.endpoints.clone(),
@@ -191,7 +203,7 @@ impl Parts {
             clock: self.clock.clone(),
             courier: self.courier.clone(),
         };
-        self.tasks.spawn(adjuster.run(self.stop.clone()));
+        self.spawn("adjuster", move |stop| adjuster.clone().run(stop));
         let housekeeper = Housekeeper {
             store: self.store.clone(),
             clock: self.clock.clone(),
@@ -199,7 +211,7 @@ impl Parts {
             events: self.config.retention.events,
             ledger: self.config.retention.ledger,
         };
-        self.tasks.spawn(housekeeper.run(self.stop.clone()));
+        self.spawn("housekeeper", move |stop| housekeeper.clone().run(stop));
     }
 
     fn api(

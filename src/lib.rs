@@ -6,6 +6,7 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod families;
+mod lasting;
 pub mod registry;
 pub mod reload;
 pub mod settlement;

@@ -11,6 +11,7 @@ use tracing::warn;
 
 use super::Parts;
 use crate::config;
+use crate::lasting::lasting;
 use crate::settlement::NetworkId;
 use crate::watcher::{Committer, DepositPolicy, Followed, Follower, Sharing};
 
@@ -51,7 +52,8 @@ impl Networks {
         let looked = probe(id.clone(), chain.clone());
         self.parts.tasks.spawn(stop.clone().run_until_cancelled_owned(looked));
         let follower = self.follower(network, chain.clone(), Arc::clone(&new_watches));
-        let run = follower.run(stop.clone());
+        let part = format!("follower of {id}");
+        let run = lasting(part, stop.clone(), move |stop| follower().run(stop));
         let follower = self.parts.tasks.spawn(async move {
             if let Some(before) = before {
                 // Its panic is its own; this one starts from what was committed.
@@ -80,12 +82,13 @@ impl Networks {
         self.running.iter().map(|(id, running)| (id.clone(), running.new_watches.clone())).collect()
     }
 
+    /// Makes a follower of a network, each time from what is stored.
     fn follower(
         &self,
         network: &config::Followed,
         chain: Arc<dyn Chain>,
         new_watches: Arc<Notify>,
-    ) -> Follower {
+    ) -> impl Fn() -> Follower + Send + use<> {
         let id = NetworkId::from(network.network.id.as_str());
         let infos = network.assets.iter().map(|asset| &asset.info);
         let assets: BTreeMap<_, _> =
@@ -110,7 +113,8 @@ impl Networks {
             verify: network.verified_by(),
             new_watches,
         };
-        Follower::new(followed, committer, self.parts.instance.clone(), grant)
+        let instance = self.parts.instance.clone();
+        move || Follower::new(followed.clone(), committer.clone(), instance.clone(), grant.clone())
     }
 }
 

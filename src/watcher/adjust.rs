@@ -21,6 +21,7 @@ pub type Exempt = BTreeMap<NetworkId, Vec<Asset>>;
 
 /// Carries changed thresholds over to the open intents that have no wish of their own. Whatever
 /// ends it early, the next look goes on.
+#[derive(Clone)]
 pub struct Adjuster {
     /// The store.
     pub store: Store,

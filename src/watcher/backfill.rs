@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::ExponentialBackoff;
 use confirmd_chain::{At, Block, Chain, ChainError, Height, Timestamp, WatchSet, WatchVersion};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -19,10 +18,14 @@ use crate::store::{Backfill, Fence, StoreError};
 const MERGED: u32 = 256;
 /// How many blocks one look takes at most.
 const CHUNK: u64 = 256;
+/// How long one that failed waits, at first and at most.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// Backfills may also be written by another instance.
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(30);
 
 /// One network's backfills.
+#[derive(Clone)]
 pub(super) struct Backfiller {
     pub(super) committer: Committer,
     pub(super) chain: Arc<dyn Chain>,
@@ -35,10 +38,10 @@ pub(super) struct Backfiller {
 }
 
 /// A backfill that failed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Aside {
     until: Timestamp,
-    waits: ExponentialBackoff,
+    waited: Duration,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +68,7 @@ impl Backfiller {
                 Err(BackfillError::Store(StoreError::Fenced)) => return,
                 Err(error) => {
                     warn!(network = %self.committer.network, %error, "backfill waits");
-                    waits.next().unwrap_or(Duration::from_mins(1))
+                    waits.next().unwrap_or(LONGEST_WAIT)
                 }
             };
             tokio::select! {
@@ -142,10 +145,10 @@ impl Backfiller {
             self.board.show(Some(error.to_string()), now);
         }
         for job in jobs {
-            let fresh = || Aside { until: now, waits: back_off() };
-            let aside = self.aside.entry(job.id.clone()).or_insert_with(fresh);
-            let wait = aside.waits.next().unwrap_or(Duration::from_mins(1));
-            aside.until = now.plus_ms(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
+            let before = self.aside.get(&job.id).map(|aside| aside.waited);
+            let waited = before.map_or(FIRST_WAIT, |before| (before * 2).min(LONGEST_WAIT));
+            let until = now.plus_ms(i64::try_from(waited.as_millis()).unwrap_or(i64::MAX));
+            self.aside.insert(job.id.clone(), Aside { until, waited });
         }
         error
     }

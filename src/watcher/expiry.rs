@@ -15,6 +15,7 @@ use crate::webhook::{Endpoints, Waker};
 const BATCH: u32 = 256;
 
 /// Expires what nobody paid in time.
+#[derive(Clone)]
 pub struct Expirer {
     /// The store.
     pub store: Store,

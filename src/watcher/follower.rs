@@ -24,6 +24,7 @@ use super::mempool::{MempoolWatcher, Noted};
 use super::progress::StatusBoard;
 use super::sharing::Grant;
 use super::step::{BATCH, StepError};
+use crate::lasting::lasting;
 use crate::store::{Cursor, Fence};
 
 /// How many irreversible blocks are asked for at once, and committed together.
@@ -95,9 +96,9 @@ impl Follower {
                 () = stop.cancelled() => return,
                 () = self.grant.given() => {}
             }
-            let backfills = stop.child_token();
-            let ended = self.hold_post(&stop, &backfills, &mut waits).await;
-            backfills.cancel();
+            let beside = stop.child_token();
+            let ended = self.hold_post(&stop, &beside, &mut waits).await;
+            beside.cancel();
             self.watches = Arc::default();
             let Err(failed) = ended else { continue };
             self.board.show_failure(&failed).await;
@@ -111,7 +112,7 @@ impl Follower {
     async fn hold_post(
         &mut self,
         stop: &CancellationToken,
-        backfills: &CancellationToken,
+        beside: &CancellationToken,
         waits: &mut ExponentialBackoff,
     ) -> Result<(), StepError> {
         let network = self.committer.network.clone();
@@ -128,25 +129,7 @@ impl Follower {
             lost: BTreeSet::new(),
         };
         info!(%network, cursor = post.cursor.as_ref().map(|c| c.height.0), "following");
-        let backfiller = Backfiller {
-            committer: self.committer.clone(),
-            chain: self.followed.chain.clone(),
-            fence: post.fence.clone(),
-            sealed: self.sealed.clone(),
-            board: self.board.look_back.clone(),
-            aside: HashMap::new(),
-        };
-        tokio::spawn(backfiller.run(backfills.clone()));
-        let mempool = MempoolWatcher {
-            committer: self.committer.clone(),
-            chain: self.followed.chain.clone(),
-            fence: post.fence.clone(),
-            watches: self.watches.clone(),
-            interval: self.followed.mempool_interval,
-            board: self.board.mempool.clone(),
-            noted: Noted::default(),
-        };
-        tokio::spawn(mempool.run(backfills.clone()));
+        self.work_beside(&post.fence, beside);
         while !stop.is_cancelled() && self.grant.is_given() {
             let pause = match self.step(&mut post, stop).await {
                 Ok(progress) => {
@@ -167,6 +150,34 @@ impl Follower {
         }
         info!(%network, "not following");
         Ok(())
+    }
+
+    /// Looks back, and at the mempool, until the post ends.
+    fn work_beside(&self, fence: &Fence, end: &CancellationToken) {
+        let network = &self.committer.network;
+        let backfiller = Backfiller {
+            committer: self.committer.clone(),
+            chain: self.followed.chain.clone(),
+            fence: fence.clone(),
+            sealed: self.sealed.clone(),
+            board: self.board.look_back.clone(),
+            aside: HashMap::new(),
+        };
+        tokio::spawn(lasting(format!("look-back on {network}"), end.clone(), move |stop| {
+            backfiller.clone().run(stop)
+        }));
+        let mempool = MempoolWatcher {
+            committer: self.committer.clone(),
+            chain: self.followed.chain.clone(),
+            fence: fence.clone(),
+            watches: self.watches.clone(),
+            interval: self.followed.mempool_interval,
+            board: self.board.mempool.clone(),
+            noted: Noted::default(),
+        };
+        tokio::spawn(lasting(format!("mempool of {network}"), end.clone(), move |stop| {
+            mempool.clone().run(stop)
+        }));
     }
 
     /// Waits, but not when there may be news.

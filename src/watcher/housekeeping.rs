@@ -14,7 +14,7 @@ use crate::store::{Result, Store};
 const BATCH: u32 = 1_000;
 
 /// Prunes the event log, the delivery log and the scan ledger.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Housekeeper {
     /// The store.
     pub store: Store,

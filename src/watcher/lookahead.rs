@@ -60,11 +60,12 @@ pub async fn extend_wallet(
 pub type Lookup = dyn Fn(&NetworkId) -> Option<(Arc<dyn Chain>, Arc<Notify>)> + Send + Sync;
 
 /// Extends wallets of which a later address was paid.
+#[derive(Clone)]
 pub struct LookAhead {
     /// The store.
     pub store: Store,
     /// What derives the addresses of a network that is followed now, and wakes its follower.
-    pub followed: Box<Lookup>,
+    pub followed: Arc<Lookup>,
     /// How far back a new address is looked for.
     pub look_back: Duration,
     /// The time.

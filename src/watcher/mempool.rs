@@ -24,6 +24,7 @@ const NOTED_FOR_MS: i64 = 3_600_000;
 const BATCH: usize = 256;
 
 /// Looks at one network's mempool.
+#[derive(Clone)]
 pub(super) struct MempoolWatcher {
     pub(super) committer: Committer,
     pub(super) chain: Arc<dyn Chain>,
@@ -158,13 +159,13 @@ fn portions<'a, 'p>(
 
 /// What of a mempool was written, so that it is not written at every look. Only a memory: what is
 /// written twice changes nothing.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Noted {
     payments: HashMap<TransactionId, NotedPayment>,
     spends: HashSet<(WatchKey, TransactionId)>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct NotedPayment {
     /// Whether it pays an open intent. Where not, one may come yet.
     is_taken: bool,

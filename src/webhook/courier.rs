@@ -16,6 +16,7 @@ use super::waker::Waker;
 use super::{gauges, schedule};
 use crate::clock::Clock;
 use crate::config::Endpoint;
+use crate::lasting::lasting;
 use crate::store::{Attempt, AttemptOutcome, Claimed, Next, Store, StoreError};
 
 /// A claim outlives its attempt by the time that it takes to write the outcome. One that is not
@@ -92,14 +93,19 @@ impl Courier {
                     let bell = Arc::new(Notify::new());
                     waker.bells().insert(name.clone(), Arc::clone(&bell));
                     let stop = stop.child_token();
-                    let worker = Worker {
-                        context: Arc::clone(&context),
-                        name: name.clone(),
-                        bell,
-                        outcomes: outcomes.clone(),
-                        attempts: JoinSet::new(),
-                    };
-                    tasks.spawn(worker.run(stop.clone()));
+                    let (context, name) = (Arc::clone(&context), name.clone());
+                    let outcomes = outcomes.clone();
+                    let part = format!("deliveries to {name}");
+                    tasks.spawn(lasting(part, stop.clone(), move |stop| {
+                        let worker = Worker {
+                            context: Arc::clone(&context),
+                            name: name.clone(),
+                            bell: Arc::clone(&bell),
+                            outcomes: outcomes.clone(),
+                            attempts: JoinSet::new(),
+                        };
+                        worker.run(stop)
+                    }));
                     stop
                 });
             }

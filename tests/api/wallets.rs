@@ -1,5 +1,7 @@
 //! Wallets: registered, handed out address by address, and paid without an intent.
 
+use std::sync::Arc;
+
 use confirmd::watcher::LookAhead;
 use serde_json::{Value, json};
 
@@ -334,7 +336,7 @@ async fn a_payment_far_ahead_widens_the_look_ahead() {
         }
         let look_ahead = LookAhead {
             store: store.clone(),
-            followed: Box::new({
+            followed: Arc::new({
                 let (chains, wakes) = (api.context.chains.clone(), api.context.wakes.clone());
                 move |network| Some((chains.get(network)?.clone(), wakes.get(network)?.clone()))
             }),
