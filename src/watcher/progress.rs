@@ -69,9 +69,13 @@ impl StatusBoard {
         self.status.finalized = finalized;
         self.status.lag_ms = u64::try_from(lag).unwrap_or(0);
         let far = heads.latest.height.0.saturating_sub(scanned.map_or(0, |height| height.0));
-        let state = if far > BATCH { FollowerState::CatchingUp } else { FollowerState::Following };
+        let (state, reason) = match &heads.held_back {
+            _ if far > BATCH => (FollowerState::CatchingUp, None),
+            Some(words) if !behind => (FollowerState::Stalled, Some(words.clone())),
+            _ => (FollowerState::Following, None),
+        };
         gauges(&self.committer.network, cursor, heads);
-        self.show(state, None).await
+        self.show(state, reason).await
     }
 
     /// A step failed.

@@ -251,6 +251,18 @@ async fn sixty_slots_are_not_final_before_the_cluster_says_so_i6_f10() {
     assert_eq!(log(&scene, "final").await, ["payment.detected"]);
     let intent = scene.rig.intent("final").await;
     assert_eq!(intent["status"], "confirming", "{intent}");
+    // That is no secret.
+    scene
+        .rig
+        .until("the status says what it waits for", async |rig| {
+            let (_, status) = rig.get("/scanner/status").await;
+            let problems = status["problems"].as_array().into_iter().flatten();
+            let mut ours = problems.filter(|problem| problem["subject"] == ID);
+            let action =
+                ours.find(|problem| problem["code"] == "network-stalled")?["action"].clone();
+            action.as_str()?.contains("finalized nothing above").then_some(())
+        })
+        .await;
 
     scene.proxy.lie(|_, _, _| {});
     until_told_once(&scene, "final").await;

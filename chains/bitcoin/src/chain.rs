@@ -29,7 +29,7 @@ impl Bitcoin {
         let best = calls::best_hash(provider).await?;
         let latest = self.header_of(provider, best, None).await?;
         let finalized = latest.height.0.checked_sub(self.config.final_depth).map(Height);
-        Ok(Heads { latest, finalized })
+        Ok(Heads { latest, finalized, held_back: None })
     }
 
     pub(crate) async fn header_from(

@@ -256,6 +256,8 @@ pub struct Heads {
     pub latest: Header,
     /// The newest height that the network calls irreversible, where it is known.
     pub finalized: Option<Height>,
+    /// Why many blocks above `latest` are not to be followed yet, in words, where that is so.
+    pub held_back: Option<String>,
 }
 
 #[cfg(test)]

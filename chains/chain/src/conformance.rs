@@ -102,7 +102,7 @@ pub fn addresses_read_back_and_secrets_are_refused(subject: &dyn Subject) {
 pub async fn parent_links_hold(subject: &dyn Subject) {
     subject.mine(5).await;
     let chain = subject.chain();
-    let Heads { latest, finalized } = heads(chain).await;
+    let Heads { latest, finalized, .. } = heads(chain).await;
     assert!(finalized.is_none_or(|height| height <= latest.height), "finalized is below latest");
     let mut above = chain.header(latest.at()).await.expect("the newest block");
     assert_eq!(above, latest, "the newest block by hash is what heads says");

@@ -42,7 +42,8 @@ impl Evm {
                 _ => None,
             },
         };
-        Ok(Heads { latest: latest.to_chain(), finalized: finalized.map(Height) })
+        let finalized = finalized.map(Height);
+        Ok(Heads { latest: latest.to_chain(), finalized, held_back: None })
     }
 
     pub(crate) async fn header_from(

@@ -16,6 +16,8 @@ use crate::{address, calls, memo, uri};
 /// A provider whose newest block is so many slots below the newest that was seen lags behind the
 /// others, or behind what it said before. Some 25 seconds.
 const STALE_AFTER: u64 = 64;
+/// So many confirmed slots that cannot be followed yet are no hiccup. Some ten seconds.
+const HELD_BACK: u64 = 25;
 /// How many slots of irreversible blocks are handed over at once.
 const RANGE: u64 = 32;
 /// The most blocks whose slots are named at once.
@@ -29,8 +31,14 @@ impl Solana {
         let (confirmed, finalized) = calls::newest(provider).await?;
         let newest = confirmed.min(finalized.plus(u64::from(FINAL_DEPTH.0) - 1));
         let latest = self.tip_from(provider, newest).await?;
+        let held_back = (confirmed >= newest.plus(HELD_BACK)).then(|| {
+            format!(
+                "the cluster has finalized nothing above slot {finalized}, though it confirmed \
+                 {confirmed}; what is above {newest} waits, since it would be called final"
+            )
+        });
         let finalized = Some(finalized.min(latest.height));
-        Ok(Heads { latest, finalized })
+        Ok(Heads { latest, finalized, held_back })
     }
 
     /// The time of a provider's newest block, and the blocks that it names; none at a slot that it
