@@ -55,10 +55,10 @@ pub enum Problem {
     /// The id was used for another request.
     #[error("an intent of this id was created by another request")]
     IdConflict,
-    /// Another open intent waits for the same.
+    /// Another open intent waits for the same, or the address is another account's.
     #[error(
-        "another open intent waits for this asset at this address; several share one only where \
-         each has its own `reference` or exact amount"
+        "another open intent waits for this asset at this address, or another account's wallet has \
+         it; several intents share one only where each has its own `reference` or exact amount"
     )]
     AddressInUse {
         /// The rail's place in the request.

@@ -121,7 +121,8 @@ impl Transaction {
     }
 
     /// Whether the rail could be taken: no other open intent waits for the same, nor tells its
-    /// payments at this address apart in another way. The caller holds the network.
+    /// payments at this address apart in another way, and the address is no other account's
+    /// wallet's. The caller holds the network.
     pub(super) async fn insert_rail(
         &mut self,
         key: &str,
@@ -130,7 +131,7 @@ impl Transaction {
         watch: &WatchKey,
         version: i64,
     ) -> Result<bool> {
-        if self.is_otherwise_in_use(rail).await? {
+        if self.is_otherwise_in_use(rail).await? || self.is_anothers(key, rail).await? {
             return Ok(false);
         }
         let reference = match &rail.matching {
@@ -191,6 +192,24 @@ impl Transaction {
             .bind(rail.address.as_str())
             .fetch_optional(&mut *self.inner)
             .await?;
+        Ok(row.is_some())
+    }
+
+    /// Whether the rail's address belongs to a wallet of another account than the intent's: its
+    /// deposits would be taken from it.
+    async fn is_anothers(&mut self, key: &str, rail: &Rail) -> Result<bool> {
+        let row = sqlx::query(
+            "SELECT 1 FROM wallet_addresses
+             JOIN wallets ON wallets.wallet = wallet_addresses.wallet
+             JOIN intents ON intents.intent = $1
+             WHERE wallet_addresses.network = $2 AND wallet_addresses.address = $3
+                 AND wallets.account <> intents.account",
+        )
+        .bind(key)
+        .bind(rail.network.as_str())
+        .bind(rail.address.as_str())
+        .fetch_optional(&mut *self.inner)
+        .await?;
         Ok(row.is_some())
     }
 

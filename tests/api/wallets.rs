@@ -6,7 +6,7 @@ use confirmd::watcher::LookAhead;
 use serde_json::{Value, json};
 
 use crate::qr::read_back;
-use crate::support::{ADMIN, Api, OTHER, READER, START, USDT, WRITER, on_both};
+use crate::support::{ADMIN, Api, OTHER, READER, START, USDT, WRITER, on_both, order};
 
 /// The account `m/44'/60'/0'` of the phrase that every development node starts with.
 const XPUB: &str = "xpub6Ce9NcJvTk36xtLSrJLZqE7wtgA5deCeYs7rSQtreh4cj6ByPtrg9sD7V2FNFLPnf8heNP3FGkeV9qwfzvZNSd54JoNXVsXFYSYwHsnJxqP";
@@ -383,4 +383,15 @@ async fn a_rail_shows_its_payment_uri_and_draws_it() {
     api.get("/v1/intents/order-1/qr?rail=r9", READER).await.problem(404, "not-found");
     api.get("/v1/intents/order-1/qr?format=gif", READER).await.problem(422, "invalid-value");
     api.get("/v1/intents/order-1/qr", OTHER).await.problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn an_address_of_another_accounts_wallet_is_refused() {
+    on_both(async |api| {
+        api.post("/v1/wallets", WRITER, &wallet("shop")).await.expect(201);
+        let theirs = api.post("/v1/intents", OTHER, &order("theirs", ADDRESSES[0])).await;
+        theirs.problem(409, "address-in-use");
+        api.post("/v1/intents", WRITER, &order("ours", ADDRESSES[0])).await.expect(201);
+    })
+    .await;
 }

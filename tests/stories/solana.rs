@@ -421,6 +421,17 @@ async fn a_payers_wallet_reads_the_payment_from_its_picture() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reference_that_every_payment_carries_is_refused_i14() {
+    let scene = Scene::set(StoreKind::Sqlite, "").await;
+    let shop = fresh().to_string();
+    let rail = json!({ "network": ID, "asset": "USDC", "amount": "5", "address": shop,
+        "reference": shop });
+    let order = json!({ "id": "order-1", "rails": [rail], "endpoints": ["backend"] });
+    let (code, problem) = scene.rig.post("/v1/intents", order).await;
+    assert_eq!((code, &problem["errors"][0]["pointer"]), (422, &json!("/rails/0/reference")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn addresses_are_imported_since_none_can_be_derived_and_take_deposits() {
     let scene = Scene::set(StoreKind::Sqlite, "").await;
     let xpub = "xpub661MyMwAqRbcFtXgS5sYJABqqG9YLmC4Q1Rdap9gSE8NqtwybGhePY2gZ29ESFjqJoCu1Rupje8YtGqsefD265TMg7usUDFdp6W1EGMcet8";

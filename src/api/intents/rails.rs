@@ -199,6 +199,7 @@ fn read_rail(
         Some(memo) => (Some(memo), ReferenceKind::Memo),
         None => (reference, ReferenceKind::Reference),
     };
+    let told_by = reference.as_ref().map(|field| field.pointer.clone());
     let shared = shared.map(|field| read_shared(&field, reference.is_some(), errors));
     let policy = policy.map(|field| read_policy(&field, shared.is_some(), errors));
     let reference = reference.map(|field| {
@@ -212,6 +213,12 @@ fn read_rail(
         (None, Some(shared)) => shared?,
         (None, None) => Matching::Address,
     };
+    if let (Destination::Address(address), Some(pointer)) = (&destination, told_by)
+        && matching.carried() == Some(address.as_str())
+    {
+        errors.add(&pointer, "is the receiver's address, which every payment to it names");
+        return None;
+    }
     let policy = match (policy, &matching) {
         (_, Matching::ExactAmount) => AmountPolicy::Exact,
         (Some(policy), _) => policy?,
