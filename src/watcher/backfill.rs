@@ -65,9 +65,9 @@ impl Backfiller {
                     continue;
                 }
                 Ok(false) => self.rest(),
-                Err(BackfillError::Store(StoreError::Fenced)) => return,
+                Err(StoreError::Fenced) => return,
                 Err(error) => {
-                    warn!(network = %self.committer.network, %error, "backfill waits");
+                    warn!(network = %self.committer.network, %error, "backfills wait for the store");
                     waits.next().unwrap_or(LONGEST_WAIT)
                 }
             };
@@ -80,20 +80,20 @@ impl Backfiller {
     }
 
     /// Takes one look for all backfills that can share it. Answers whether there was one to take.
-    async fn look(&mut self) -> Result<bool, BackfillError> {
+    async fn look(&mut self) -> Result<bool, StoreError> {
         let mut jobs = self.due().await?;
-        for position in 0..jobs.len() {
-            let job = &mut jobs[position];
+        let is_idle = jobs.is_empty();
+        for job in &mut jobs {
             if job.next.is_none() {
-                let first = self.height_at(job.from_time, job.to).await;
-                match first {
+                match self.height_at(job.from_time, job.to).await {
                     Ok(first) => job.next = Some(first.minus(self.chain.time_lag())),
-                    Err(error) => return Err(self.put_aside(&jobs[position..=position], error)),
+                    Err(error) => self.put_aside(std::slice::from_ref(job), error)?,
                 }
             }
         }
+        jobs.retain(|job| job.next.is_some());
         let next = |job: &Backfill| job.next.unwrap_or(job.to);
-        let Some(from) = jobs.iter().map(next).min() else { return Ok(false) };
+        let Some(from) = jobs.iter().map(next).min() else { return Ok(!is_idle) };
         // Those that begin later join when the look reaches them.
         let later = jobs.iter().map(next).filter(|&start| start > from).min();
         jobs.retain(|job| next(job) == from);
@@ -103,19 +103,22 @@ impl Backfiller {
             to = to.min(later.max(from));
         }
         match self.look_through(&jobs, from, to).await {
-            Ok(()) => self.went_well(&jobs),
-            Err(error) => return Err(self.put_aside(&jobs, error)),
+            Ok(()) => self.aside.retain(|id, _| jobs.iter().all(|job| job.id != *id)),
+            Err(error) => self.put_aside(&jobs, error)?,
         }
         Ok(true)
     }
 
     /// The backfills that may be tried now.
-    async fn due(&mut self) -> Result<Vec<Backfill>, BackfillError> {
+    async fn due(&mut self) -> Result<Vec<Backfill>, StoreError> {
         let (store, network) = (&self.committer.store, &self.committer.network);
         let aside = u32::try_from(self.aside.len()).unwrap_or(u32::MAX);
         let mut jobs = store.backfills(network, MERGED.saturating_add(aside)).await?;
         self.aside.retain(|id, _| jobs.iter().any(|job| job.id == *id));
         let now = self.committer.clock.now();
+        if self.aside.is_empty() {
+            self.board.show(None, now);
+        }
         jobs.retain(|job| self.aside.get(&job.id).is_none_or(|aside| aside.until <= now));
         Ok(jobs)
     }
@@ -128,21 +131,15 @@ impl Backfiller {
         first.map_or(LOOK_AT_LEAST_EVERY, |first| first.min(LOOK_AT_LEAST_EVERY))
     }
 
-    fn went_well(&mut self, jobs: &[Backfill]) {
-        self.aside.retain(|id, _| jobs.iter().all(|job| job.id != *id));
-        if self.aside.is_empty() {
-            self.board.show(None, self.committer.clock.now());
-        }
-    }
-
-    /// Lets those that failed wait, each time longer. A database that fails is nobody's fault.
-    fn put_aside(&mut self, jobs: &[Backfill], error: BackfillError) -> BackfillError {
+    /// Lets those that failed wait, each time longer; not where the store did, which is none of
+    /// their faults.
+    fn put_aside(&mut self, jobs: &[Backfill], error: BackfillError) -> Result<(), StoreError> {
         let now = self.committer.clock.now();
-        if matches!(error, BackfillError::Store(_)) {
-            return error;
-        }
-        if matches!(error, BackfillError::Chain(_)) {
-            self.board.show(Some(error.to_string()), now);
+        warn!(network = %self.committer.network, %error, jobs = jobs.len(), "backfills wait");
+        match error {
+            BackfillError::Store(error) => return Err(error),
+            BackfillError::Chain(error) => self.board.show(Some(error.to_string()), now),
+            BackfillError::Changed => {}
         }
         for job in jobs {
             let before = self.aside.get(&job.id).map(|aside| aside.waited);
@@ -150,7 +147,7 @@ impl Backfiller {
             let until = now.plus_ms(i64::try_from(waited.as_millis()).unwrap_or(i64::MAX));
             self.aside.insert(job.id.clone(), Aside { until, waited });
         }
-        error
+        Ok(())
     }
 
     async fn look_through(
