@@ -318,7 +318,7 @@ impl PartialEq for Provider {
 #[derive(Clone, Debug)]
 pub struct TokenConfig {
     /// The smallest amount that an intent may ask for, as a decimal string; else the registry's.
-    /// What arrives counts however small it is, as a part or as a deposit.
+    /// A part of it counts; a deposit to a wallet that is smaller is reported as `below_minimum`.
     pub minimum: Option<String>,
     /// The confirmations that it needs; else the network's threshold.
     pub confirmations: Option<Confirmations>,

@@ -244,6 +244,7 @@ CREATE TABLE deposits (
     sender      TEXT,
     receiver    TEXT   NOT NULL,
     amount      TEXT   NOT NULL,                  -- base units
+    minimum     TEXT   NOT NULL,                  -- base units, as it was when it came
     height      BIGINT,                           -- NULL once a reorg took it
     block_hash  TEXT,
     block_time  BIGINT,

@@ -132,5 +132,11 @@ fn deposit_policy(network: &config::Followed) -> DepositPolicy {
     let own = network.assets.iter().filter_map(|asset| {
         asset.confirmations.map(|confirmations| (asset.info.asset.clone(), confirmations))
     });
-    DepositPolicy { threshold: network.threshold, floor: network.network.floor, own: own.collect() }
+    let minimums = network.assets.iter().map(|asset| (asset.info.asset.clone(), asset.minimum));
+    DepositPolicy {
+        threshold: network.threshold,
+        floor: network.network.floor,
+        own: own.collect(),
+        minimums: minimums.collect(),
+    }
 }

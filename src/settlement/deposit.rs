@@ -37,6 +37,8 @@ pub struct Deposit {
     pub external_id: Option<String>,
     /// How much arrived.
     pub amount: Amount,
+    /// The smallest amount that the asset's configuration asked for when it came.
+    pub minimum: Amount,
     /// Where it stands; nowhere once a reorg took it.
     pub place: Option<Place>,
     /// The earlier of block time and first sight, kept across reorgs.
@@ -180,6 +182,8 @@ pub struct DepositView {
     pub amount: String,
     /// How much arrived, in base units.
     pub base_units: String,
+    /// Whether it is less than the asset's `minimum`: dust that a backend may not want to credit.
+    pub below_minimum: bool,
     /// How deep it is, capped by what is required.
     pub confirmations: u32,
     /// How deep it must be.
@@ -212,6 +216,7 @@ impl DepositView {
             from: deposit.from.as_ref().map(ToString::to_string),
             amount: deposit.amount.to_decimal(deposit.decimals),
             base_units: deposit.amount.to_string(),
+            below_minimum: deposit.amount < deposit.minimum,
             confirmations: match confirmed {
                 Some(_) => deposit.required.0,
                 None => deposit.confirmations(cursor).0,

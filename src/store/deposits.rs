@@ -92,6 +92,7 @@ fn deposit(row: &AnyRow) -> Result<WalletDeposit> {
         path: column(row, "path")?,
         external_id: column(row, "external_id")?,
         amount: parsed::<Amount>(row, "amount")?,
+        minimum: parsed::<Amount>(row, "minimum")?,
         place,
         credit_time: Timestamp(column(row, "credit_time")?),
         required: Confirmations(number(row, "required")?),
@@ -194,8 +195,8 @@ impl Transaction {
     }
 
     /// Gives a transfer that nobody has to the wallet of its address; answers the deposit's id, or
-    /// none where no wallet has the address. `required` says how deep it must be, given the
-    /// wallet's own wish.
+    /// none where no wallet has the address. `minimum` and `required` say what is asked of it,
+    /// the latter given the wallet's own wish.
     ///
     /// # Errors
     /// When the database fails.
@@ -203,6 +204,7 @@ impl Transaction {
         &mut self,
         network: &NetworkId,
         found: &Found<'_>,
+        minimum: Amount,
         required: impl FnOnce(Option<Confirmations>) -> Confirmations,
         now: Timestamp,
     ) -> Result<Option<String>> {
@@ -222,12 +224,12 @@ impl Transaction {
         sqlx::query(
             "INSERT INTO deposits (network, tx, idx, deposit, wallet, asset, symbol, decimals,
                  sender, receiver, amount, height, block_hash, block_time, position, credit_time,
-                 required, status, memory)
+                 required, status, memory, minimum)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
-                 'confirming', $18)
+                 'confirming', $18, $19)
              ON CONFLICT (network, tx, idx) DO UPDATE SET wallet = $5, asset = $6, symbol = $7,
                  decimals = $8, sender = $9, receiver = $10, amount = $11, height = $12,
-                 block_hash = $13, block_time = $14, position = $15, required = $17",
+                 block_hash = $13, block_time = $14, position = $15, required = $17, minimum = $19",
         )
         .bind(network.as_str())
         .bind(transfer.id.transaction.as_str())
@@ -247,6 +249,7 @@ impl Transaction {
         .bind(header.mined_at.0.min(now.0))
         .bind(i64::from(required(wish).0))
         .bind(to_json(&DepositMemory::default())?)
+        .bind(minimum.to_string())
         .execute(&mut *self.inner)
         .await?;
         Ok(Some(id))

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use confirmd_chain::{Asset, Block, Confirmations, Height, Timestamp, WatchVersion};
+use confirmd_chain::{Amount, Asset, Block, Confirmations, Height, Timestamp, WatchVersion};
 
 use super::followed::KEPT_BLOCKS;
 use crate::clock::Clock;
@@ -56,7 +56,8 @@ impl std::fmt::Debug for Committer {
     }
 }
 
-/// How deep the deposits of one network must be, unless their wallet says otherwise.
+/// What is asked of the deposits of one network: how deep they must be, unless their wallet says
+/// otherwise, and how much.
 #[derive(Clone, Debug, Default)]
 pub struct DepositPolicy {
     /// The network's threshold in the configuration.
@@ -65,6 +66,8 @@ pub struct DepositPolicy {
     pub floor: Confirmations,
     /// The assets that need confirmations of their own.
     pub own: BTreeMap<Asset, Confirmations>,
+    /// The smallest amounts; what is less is reported as such.
+    pub minimums: BTreeMap<Asset, Amount>,
 }
 
 /// What transfers touch.
@@ -241,7 +244,8 @@ impl Committer {
             let usual = own.or(set).unwrap_or(policy.threshold);
             let least = policy.floor.max(found.transfer.maturity);
             let required = |wish: Option<Confirmations>| wish.unwrap_or(usual).max(least);
-            let placed = tx.place_new_deposit(&self.network, found, required, now).await?;
+            let minimum = policy.minimums.get(&found.transfer.asset).copied().unwrap_or_default();
+            let placed = tx.place_new_deposit(&self.network, found, minimum, required, now).await?;
             touched.deposits.extend(placed);
         }
         Ok(touched)

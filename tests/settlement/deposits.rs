@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use confirmd::settlement::{
-    Deposit, DepositChange, DepositMemory, DepositStatus, Event, EventKind, Place, Retraction,
-    WalletKey, deposit_heights,
+    Deposit, DepositChange, DepositMemory, DepositStatus, DepositView, Event, EventKind, Place,
+    Retraction, WalletKey, deposit_heights,
 };
 use confirmd_chain::{
     Address, Amount, Asset, BlockHash, Confirmations, Height, Timestamp, TransactionId, TransferId,
@@ -26,6 +26,7 @@ fn deposit(required: u32) -> Deposit {
         path: None,
         external_id: None,
         amount: Amount::from(21_000),
+        minimum: Amount::from(21_000),
         place: None,
         credit_time: Timestamp(0),
         required: Confirmations(required),
@@ -242,5 +243,13 @@ proptest! {
         let sequences: Vec<_> = sim.events.iter().map(|event| event.sequence).collect();
         let rising = (1..).take(sequences.len()).collect::<Vec<u32>>();
         prop_assert_eq!(sequences, rising);
+    }
+}
+
+#[test]
+fn what_is_less_than_the_minimum_says_so() {
+    for (amount, is_below) in [(20_999, true), (21_000, false), (21_001, false)] {
+        let deposit = Deposit { amount: Amount::from(amount), ..deposit(3) };
+        assert_eq!(DepositView::of(&deposit, Height(0)).below_minimum, is_below, "{amount}");
     }
 }

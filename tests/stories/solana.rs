@@ -161,7 +161,7 @@ fn registry([usdc, other, taxed]: [&Mint<'_>; 3]) -> String {
     let token = |symbol: &str, mint: &Mint<'_>| {
         format!(
             "[[tokens]]\nsymbol = \"{symbol}\"\nname = \"{symbol}\"\naddress = \"{}\"\n\
-             decimals = 6\n",
+             decimals = 6\nmin_deposit = \"1\"\n",
             mint.address
         )
     };
@@ -450,15 +450,26 @@ async fn addresses_are_imported_since_none_can_be_derived_and_take_deposits() {
     let (_, next) = scene.rig.post("/v1/wallets/shop/addresses", json!({})).await;
     assert_eq!(next["address"], owners[0].to_string().as_str());
     scene.pay(&owners[0], 3 * USDC, "no order").await;
+    scene.mine(2).await;
+    scene.pay(&owners[0], USDC / 2, "dust").await;
     scene.mine(4).await;
-    let deposit = scene
+    let deposits = scene
         .rig
-        .until("a confirmed deposit", async |rig| {
+        .until("two confirmed deposits", async |rig| {
             let (_, page) = rig.get("/v1/deposits?status=confirmed").await;
-            page["data"].as_array()?.first().cloned()
+            page["data"].as_array().filter(|deposits| deposits.len() == 2).cloned()
         })
         .await;
-    assert_eq!((&deposit["asset"], &deposit["amount"]), (&json!("USDC"), &json!("3")));
+    // What is less than the minimum is told, too, and said to be.
+    for (amount, below) in [("0.5", true), ("3", false)] {
+        let deposit = deposits.iter().find(|deposit| deposit["amount"] == amount);
+        let deposit = deposit.expect("it is shown");
+        assert_eq!((&deposit["asset"], &deposit["below_minimum"]), (&json!("USDC"), &json!(below)));
+    }
+    let rail = json!({ "network": ID, "asset": "USDC", "amount": "0.5", "wallet": "shop" });
+    let (code, refused) =
+        scene.rig.post("/v1/intents", json!({ "id": "a", "rails": [rail] })).await;
+    assert_eq!((code, &refused["errors"][0]["pointer"]), (422, &json!("/rails/0/amount")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
