@@ -135,8 +135,8 @@ pub struct AssetInfo {
     pub decimals: u8,
     /// Its CAIP-19 id (`eip155:56/erc20:0x…`, `eip155:1/slip44:60`).
     pub caip19: String,
-    /// The smallest amount that an intent may ask for, in base units. A part of
-    /// it counts; a deposit to a wallet that is smaller is reported as `below_minimum`.
+    /// The smallest amount that an intent may ask for, in base units. A part of it counts; a deposit to
+    /// a wallet that is smaller is reported as `below_minimum`.
     pub min_deposit: Amount,
     /// Solana: the program that keeps the token. Others have one alone.
     pub program: TokenProgram,

@@ -71,8 +71,8 @@ struct AssetAnswer {
     caip19: String,
     /// Its digits behind the point.
     decimals: u8,
-    /// The smallest amount that an intent may ask for, as a decimal. A part of
-    /// it counts; a deposit to a wallet that is smaller is reported as `below_minimum`.
+    /// The smallest amount that an intent may ask for, as a decimal. A part of it counts; a deposit to
+    /// a wallet that is smaller is reported as `below_minimum`.
     minimum: String,
     /// The confirmations that it needs, where they are not the network's.
     confirmations: Option<u32>,

@@ -71,8 +71,8 @@ pub enum ThresholdSource {
 pub struct FollowedAsset {
     /// The registry's facts.
     pub info: AssetInfo,
-    /// The smallest amount that an intent may ask for, in base units. A part of
-    /// it counts; a deposit to a wallet that is smaller is reported as `below_minimum`.
+    /// The smallest amount that an intent may ask for, in base units. A part of it counts; a deposit to
+    /// a wallet that is smaller is reported as `below_minimum`.
     pub minimum: Amount,
     /// The confirmations that it needs, never below the network's floor; none where the network's
     /// threshold applies.
