@@ -169,6 +169,7 @@ pub(super) async fn status(context: &Context) -> Result<StatusAnswer> {
     }
     let mut problems = context.problems.to_vec();
     networks.iter().for_each(|network| network.problems(&mut problems));
+    problems.extend(left_out(context).await?);
     for (name, counts) in &counts {
         match configured.contains(name) {
             true => problems.extend(paused_endpoint(name, counts)),
@@ -321,6 +322,29 @@ impl NetworkAnswer {
             problems.push(StatusProblem { since, ..problem("provider-at-fault", subject, action) });
         }
     }
+}
+
+/// Networks that nobody follows any more, though somebody waits for payments there.
+async fn left_out(context: &Context) -> Result<Vec<StatusProblem>> {
+    let mut problems = Vec::new();
+    for row in context.store.networks().await? {
+        let id = row.network.as_str();
+        let is_followed = context.settings.followed(id).is_some() || row.instance.is_some();
+        if is_followed || context.store.watch_count(&row.network).await? == 0 {
+            continue;
+        }
+        problems.push(StatusProblem {
+            code: "network-unknown".to_owned(),
+            subject: id.to_owned(),
+            since: None,
+            action: format!(
+                "Addresses are watched on this network, but it is not configured: payments there \
+                 are not seen, and its intents do not expire. Configure it again as \
+                 [networks.{id}], and reload."
+            ),
+        });
+    }
+    Ok(problems)
 }
 
 fn low_list(key: &WalletKey, left: u64) -> StatusProblem {

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use confirmd::clock::Clock;
 use confirmd::daemon::Daemon;
 use confirmd::store::Store;
+use serde_json::json;
 
-use crate::rig::{Options, Rig};
+use crate::rig::{Options, Rig, node};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_paid_while_it_was_down_is_told_after_the_start_i1_i3() {
@@ -41,6 +42,30 @@ async fn a_second_daemon_on_the_same_file_is_refused_with_a_clear_message() {
     let refused = Daemon::start(rig.settings(), Clock::system()).await.expect_err("it is in use");
     let words = refused.to_string();
     assert!(words.contains("confirmd.db is in use by another confirmd; stop that one"), "{words}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_that_is_left_out_though_somebody_waits_there_is_shown() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = format!("sqlite://{}", folder.path().join("confirmd.db").display());
+    let options = || Options { store_url: Some(file.clone()), ..Options::default() };
+    let more = "[[networks.ethereum.providers]]\nname = \"dead\"\nurl = \"http://127.0.0.1:1\"\n";
+    let anvil = node(32).await;
+    let mut before = Rig::on(anvil, Options { more: more.to_owned(), ..options() }).await;
+    let rail = json!({ "network": "ethereum", "asset": "USDC", "amount": "5",
+        "address": before.fresh_address() });
+    let order = json!({ "id": "order-1", "rails": [rail] });
+    let (code, made) = before.post("/v1/intents", order).await;
+    assert_eq!(code, 201, "{made}");
+    let unknown = async |rig: &Rig| {
+        let (_, status) = rig.get("/scanner/status").await;
+        let problems = status["problems"].as_array().cloned().unwrap_or_default();
+        problems.into_iter().find(|problem| problem["code"] == "network-unknown")
+    };
+    assert_eq!(unknown(&before).await, None);
+    before.stop().await;
+    let after = Rig::on(anvil, options()).await;
+    assert_eq!(unknown(&after).await.expect("is shown")["subject"], "ethereum");
 }
 
 #[tokio::test(flavor = "multi_thread")]
