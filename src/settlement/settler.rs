@@ -26,6 +26,8 @@ pub struct Outcome {
     pub credits: Vec<Credit>,
     /// What the backend must learn of, in order.
     pub events: Vec<Event>,
+    /// Whether the intent was over before, and is open again.
+    pub reopened: bool,
 }
 
 /// An intent on its way from one state to the next, and the events on that way.
@@ -46,12 +48,13 @@ impl Settler {
 
     pub(super) fn finish(mut self) -> Outcome {
         let (status, roles) = &self.before;
+        let reopened = !status.is_open() && self.intent.state.status.is_open();
         let same = *status == self.intent.state.status
             && std::iter::zip(&self.credits, roles).all(|(credit, role)| credit.role == *role);
         if !same {
             self.intent.state.updated_at = self.now;
         }
-        Outcome { intent: self.intent, credits: self.credits, events: self.events }
+        Outcome { intent: self.intent, credits: self.credits, events: self.events, reopened }
     }
 
     pub(super) fn networks(&self) -> BTreeSet<NetworkId> {

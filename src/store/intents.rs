@@ -407,9 +407,9 @@ impl Transaction {
         .bind(watch_until.map(|time| time.0))
         .execute(&mut *self.inner)
         .await?;
-        match intent.state.status.is_open() {
-            true => self.wait_for_rails(&key).await,
-            false => self.wait_no_more(&key).await,
+        if !intent.state.status.is_open() {
+            self.wait_no_more(&key).await?;
         }
+        Ok(())
     }
 }

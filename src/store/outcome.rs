@@ -40,11 +40,14 @@ impl Transaction {
         outcome: &Outcome,
         recording: &Recording<'_>,
     ) -> Result<()> {
-        let Outcome { intent, credits, events } = outcome;
+        let Outcome { intent, credits, events, reopened } = outcome;
         let window = i64::try_from(recording.late_window.as_millis()).unwrap_or(i64::MAX);
         let closed = !intent.state.status.is_open();
         let since = intent.state.updated_at.max(intent.expires_at);
         self.save_intent(intent, closed.then(|| since.plus_ms(window))).await?;
+        if *reopened {
+            self.wait_for_rails(&intent.key.to_string()).await?;
+        }
         for credit in credits {
             let cursor = recording.cursors.get(&credit.network).copied();
             let wake = cursor.and_then(|cursor| wake_height(intent, credit, cursor));

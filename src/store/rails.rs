@@ -222,8 +222,8 @@ impl Transaction {
         Ok(())
     }
 
-    /// The rails of an open intent wait, also if it was over before a reorg. What another open
-    /// intent has come to wait for meanwhile stays that one's, as [`Self::insert_rail`] has it.
+    /// The rails of an intent that is open again wait again. What another open intent has come to
+    /// wait for meanwhile stays that one's, as [`Self::insert_rail`] has it.
     pub(super) async fn wait_for_rails(&mut self, key: &str) -> Result<()> {
         sqlx::query(
             "UPDATE rails SET waiting = 1
